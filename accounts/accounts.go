@@ -1,0 +1,138 @@
+// Package accounts owns people and how they prove who they are: users, sessions, invites,
+// the first admin, and the failures that slow down guessing. It answers, for every
+// request and socket, who is asking.
+//
+// It promises: passwords and tokens are stored only as hashes; an invite is used as often
+// as it says and no more; there is always an enabled admin once there was one; a session
+// that ends, here or on another replica, has its sockets closed within about a second.
+// What people may do with conversations is none of its business (chat).
+package accounts
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"parley/problem"
+	"parley/store"
+)
+
+// SignupMode says who may make an account.
+type SignupMode string
+
+// The sign-up modes. An unknown one counts as SignupClosed.
+const (
+	SignupInvite SignupMode = "invite" // who has an invite; also the zero value's meaning
+	SignupOpen   SignupMode = "open"   // anybody; invites are taken and not counted
+	SignupClosed SignupMode = "closed" // nobody; the operator makes the accounts
+)
+
+// Config is what a Service needs. Only DB is required.
+type Config struct {
+	DB     *store.DB
+	Logger *slog.Logger // nil: slog.Default()
+	// Signup says who may make an account; empty is SignupInvite.
+	Signup SignupMode
+	// MembersInvite lets everybody make invites; else only admins do.
+	MembersInvite bool
+	// Sessions closes the sockets of sessions that ended; nil where there are none, as on
+	// the command line.
+	Sessions interface{ CloseSession(uuid.UUID) }
+	// PublicURL is the address people reach the server at, without a slash at its end.
+	PublicURL func(context.Context) string
+	// ClientIP is the address a request comes from; an invalid one is not throttled.
+	ClientIP func(context.Context) netip.Addr
+	// BasePath is the path of the public URL without a slash at its end; "" at the root.
+	BasePath string
+	// SecureCookies says that the public URL is https.
+	SecureCookies bool
+	// RateLimits throttles wrong passwords and codes.
+	RateLimits bool
+}
+
+// Service is the accounts of this process. It is safe for concurrent use.
+type Service struct {
+	cfg     Config
+	log     *slog.Logger
+	q       queries
+	hashing slots
+	matches func(passwordHash, string) bool // passwordHash.matches; a test counts its calls
+
+	mu   sync.Mutex             // guards used
+	used map[SessionID]struct{} // in use, and their rows do not say so yet; Run writes them
+}
+
+// New makes a Service.
+func New(cfg Config) *Service {
+	s := &Service{cfg: cfg, log: cfg.Logger, q: queries{cfg.DB}, hashing: newSlots(), matches: passwordHash.matches, used: map[SessionID]struct{}{}}
+	if s.log == nil {
+		s.log = slog.Default()
+	}
+	return s
+}
+
+// The refusals that more than one file needs.
+var (
+	// ErrUnauthenticated is the answer to a missing, unknown, ended or expired token.
+	ErrUnauthenticated = problem.New(problem.Unauthenticated, "Sign in first: there is no valid session.")
+	// ErrNoUser is the answer where a person does not exist.
+	ErrNoUser    = problem.New(problem.NotFound, "There is no such person.")
+	errNotAdmin  = problem.New(problem.Forbidden, "Only an admin may do this.")
+	errLastAdmin = problem.New(problem.Conflict, "This is the last admin; make somebody else an admin first.")
+)
+
+const (
+	tick       = time.Second
+	pruneEvery = 10 * time.Minute
+)
+
+// Run closes the sockets of sessions that ended elsewhere, writes which sessions are in
+// use, and removes what is out of date, until ctx ends. It outlives an unreachable
+// database. It always returns nil.
+func (s *Service) Run(ctx context.Context) error {
+	t := time.NewTicker(tick)
+	defer t.Stop()
+	var (
+		seen    time.Time // by the database's clock, up to when ended sessions were read
+		pruneAt time.Time
+		failing bool
+	)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.C:
+		}
+		err := s.closeEnded(ctx, &seen)
+		if err == nil {
+			err = s.writeUsed(ctx)
+		}
+		if now := time.Now(); err == nil && now.After(pruneAt) {
+			if err = s.prune(ctx); err == nil {
+				pruneAt = now.Add(pruneEvery)
+			}
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		if failing != (err != nil) { // an outage is two lines, not one a second
+			failing = err != nil
+			if failing {
+				s.log.Warn("looking after sessions fails; trying again each second", "err", err)
+			} else {
+				s.log.Info("looking after sessions works again")
+			}
+		}
+	}
+}
+
+// fieldError refuses one field of a request, in the same form as the validation of the
+// request's shape does.
+func fieldError(code problem.Code, field, message string) *problem.Error {
+	return &problem.Error{Code: code, Detail: message,
+		Fields: []problem.Field{{Location: "body." + field, Message: message}}}
+}

@@ -1,0 +1,292 @@
+package accounts
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"parley/web"
+)
+
+// Routes registers the operations of accounts. Protect comes first.
+func (s *Service) Routes(api huma.API) {
+	public := map[string]any{web.MetaPublic: true}
+	entry, sessions, people, invites := []string{"Signing up"}, []string{"Sessions"}, []string{"People"}, []string{"Invites"}
+
+	huma.Register(api, huma.Operation{
+		OperationID: "setup", Method: http.MethodPost, Path: "/setup", Tags: entry, Metadata: public,
+		Summary: "Make the first admin",
+		Description: "Works with the token of the link that the server prints at its start, and only while there is no admin; " +
+			"then it is a conflict. Sets the session cookie too.",
+		DefaultStatus: http.StatusCreated,
+	}, s.httpSetup)
+	huma.Register(api, huma.Operation{
+		OperationID: "sign-up", Method: http.MethodPost, Path: "/users", Tags: entry, Metadata: public,
+		Summary: "Sign up",
+		Description: "Makes an account and signs in: with an invite where the server asks for one, with none where sign-up is " +
+			"open. Sets the session cookie too.",
+		DefaultStatus: http.StatusCreated,
+	}, s.httpSignUp)
+
+	huma.Register(api, huma.Operation{
+		OperationID: "sign-in", Method: http.MethodPost, Path: "/sessions", Tags: sessions, Metadata: public,
+		Summary: "Sign in",
+		Description: "Sets the session cookie too. Ten wrong passwords within a quarter of an hour, for one account or from one " +
+			"address, are rate_limited with Retry-After.",
+		DefaultStatus: http.StatusCreated,
+	}, s.httpSignIn)
+	huma.Register(api, huma.Operation{
+		OperationID: "list-sessions", Method: http.MethodGet, Path: "/sessions", Tags: sessions,
+		Summary: "My sessions, the last used first",
+	}, s.httpSessions)
+	huma.Register(api, huma.Operation{
+		OperationID: "end-other-sessions", Method: http.MethodDelete, Path: "/sessions", Tags: sessions,
+		Summary: "End all my sessions but this one", Description: "Their sockets are closed within a second.",
+	}, s.httpEndOthers)
+	huma.Register(api, huma.Operation{
+		OperationID: "sign-out", Method: http.MethodDelete, Path: "/sessions/current", Tags: sessions,
+		Summary: "Sign out", Description: "Ends this session, closes its sockets and deletes the cookie.",
+	}, s.httpSignOut)
+	huma.Register(api, huma.Operation{
+		OperationID: "end-session", Method: http.MethodDelete, Path: "/sessions/{id}", Tags: sessions,
+		Summary: "End one of my sessions", Description: "Its sockets are closed within a second.",
+	}, s.httpEndSession)
+
+	huma.Register(api, huma.Operation{
+		OperationID: "get-me", Method: http.MethodGet, Path: "/me", Tags: people, Summary: "Who I am",
+	}, s.httpMe)
+	huma.Register(api, huma.Operation{
+		OperationID: "update-me", Method: http.MethodPatch, Path: "/me", Tags: people, Summary: "Change my name",
+	}, s.httpRename)
+	huma.Register(api, huma.Operation{
+		OperationID: "change-password", Method: http.MethodPut, Path: "/me/password", Tags: people,
+		Summary: "Change my password", Description: "Ends all my other sessions.",
+	}, s.httpChangePassword)
+	huma.Register(api, huma.Operation{
+		OperationID: "search-users", Method: http.MethodGet, Path: "/users", Tags: people,
+		Summary: "Find people",
+		Description: "People whose username or name has, for each word of the query, a word that begins with it, by username; " +
+			"who is called exactly that comes first. Without a query, the first ones. Disabled people are left out.",
+	}, s.httpSearch)
+	huma.Register(api, huma.Operation{
+		OperationID: "get-user", Method: http.MethodGet, Path: "/users/{id}", Tags: people, Summary: "One person",
+	}, s.httpUser)
+	huma.Register(api, huma.Operation{
+		OperationID: "update-user", Method: http.MethodPatch, Path: "/users/{id}", Tags: people,
+		Summary: "Disable, enable, or change the role of somebody",
+		Description: "For admins. Disabling ends the person's sessions, and withdraws their invites; so does taking the role of an " +
+			"admin away. The last admin cannot be disabled or lose the role: conflict.",
+	}, s.httpChangeUser)
+
+	huma.Register(api, huma.Operation{
+		OperationID: "create-invite", Method: http.MethodPost, Path: "/invites", Tags: invites,
+		Summary: "Invite people", Description: "For admins, and for members where the server lets them. The code is shown this once.",
+		DefaultStatus: http.StatusCreated,
+	}, s.httpInvite)
+	huma.Register(api, huma.Operation{
+		OperationID: "list-invites", Method: http.MethodGet, Path: "/invites", Tags: invites,
+		Summary: "Open invites, the newest first", Description: "An admin sees all, others their own. Codes are not kept.",
+	}, s.httpInvites)
+	huma.Register(api, huma.Operation{
+		OperationID: "delete-invite", Method: http.MethodDelete, Path: "/invites/{id}", Tags: invites, Summary: "Withdraw an invite",
+	}, s.httpWithdraw)
+}
+
+type setupInput struct {
+	UserAgent string `header:"User-Agent" hidden:"true"`
+	Body      struct {
+		Token string `json:"token" maxLength:"100" doc:"What follows # in the set-up link"`
+		NewUser
+	}
+}
+
+type signUpInput struct {
+	UserAgent string `header:"User-Agent" hidden:"true"`
+	Body      struct {
+		Invite string `json:"invite,omitempty" maxLength:"100" doc:"What follows # in an invite's link"`
+		NewUser
+	}
+}
+
+type signInInput struct {
+	UserAgent string `header:"User-Agent" hidden:"true"`
+	Body      struct {
+		Username string `json:"username" maxLength:"32" example:"anna"`
+		Password string `json:"password" format:"password" maxLength:"256" example:"correct horse battery staple"`
+	}
+}
+
+type signedInOutput struct {
+	SetCookie http.Cookie `header:"Set-Cookie"`
+	Body      SignedIn
+}
+
+func (s *Service) signedIn(in SignedIn, err error) (*signedInOutput, error) {
+	if err != nil {
+		return nil, err
+	}
+	return &signedInOutput{s.cookie(in.Token), in}, nil
+}
+
+func (s *Service) httpSetup(ctx context.Context, in *setupInput) (*signedInOutput, error) {
+	return s.signedIn(s.Setup(ctx, in.Body.Token, in.Body.NewUser, in.UserAgent))
+}
+
+func (s *Service) httpSignUp(ctx context.Context, in *signUpInput) (*signedInOutput, error) {
+	return s.signedIn(s.SignUp(ctx, in.Body.NewUser, in.Body.Invite, in.UserAgent))
+}
+
+func (s *Service) httpSignIn(ctx context.Context, in *signInInput) (*signedInOutput, error) {
+	return s.signedIn(s.SignIn(ctx, in.Body.Username, in.Body.Password, in.UserAgent))
+}
+
+type noInput struct{}
+
+type sessionsOutput struct {
+	Body struct {
+		Sessions []Session `json:"sessions" doc:"100 at most"`
+	}
+}
+
+func (s *Service) httpSessions(ctx context.Context, _ *noInput) (*sessionsOutput, error) {
+	out := &sessionsOutput{}
+	var err error
+	out.Body.Sessions, err = s.Sessions(ctx, Caller(ctx))
+	return out, err
+}
+
+func (s *Service) httpEndOthers(ctx context.Context, _ *noInput) (*struct{}, error) {
+	return nil, s.EndOtherSessions(ctx, Caller(ctx))
+}
+
+type signedOutOutput struct {
+	SetCookie http.Cookie `header:"Set-Cookie"`
+}
+
+func (s *Service) httpSignOut(ctx context.Context, _ *noInput) (*signedOutOutput, error) {
+	who := Caller(ctx)
+	if err := s.EndSession(ctx, who.UserID, who.SessionID); err != nil {
+		return nil, err
+	}
+	return &signedOutOutput{s.cookie("")}, nil
+}
+
+type endSessionInput struct {
+	ID SessionID `path:"id" format:"uuid"`
+}
+
+func (s *Service) httpEndSession(ctx context.Context, in *endSessionInput) (*struct{}, error) {
+	return nil, s.EndSession(ctx, Caller(ctx).UserID, in.ID)
+}
+
+type userOutput struct{ Body User }
+
+func (s *Service) httpMe(ctx context.Context, _ *noInput) (*userOutput, error) {
+	u, err := s.User(ctx, Caller(ctx).UserID)
+	return &userOutput{u}, err
+}
+
+type renameInput struct {
+	Body struct {
+		DisplayName string `json:"display_name" minLength:"1" maxLength:"64" doc:"What others see; trimmed" example:"Anna Lind"`
+	}
+}
+
+func (s *Service) httpRename(ctx context.Context, in *renameInput) (*userOutput, error) {
+	u, err := s.Rename(ctx, Caller(ctx).UserID, in.Body.DisplayName)
+	return &userOutput{u}, err
+}
+
+type changePasswordInput struct {
+	Body struct {
+		Current string `json:"current" format:"password" maxLength:"256"`
+		New     string `json:"new" format:"password" minLength:"8" maxLength:"256"`
+	}
+}
+
+func (s *Service) httpChangePassword(ctx context.Context, in *changePasswordInput) (*struct{}, error) {
+	return nil, s.ChangePassword(ctx, Caller(ctx), in.Body.Current, in.Body.New)
+}
+
+type searchInput struct {
+	Query string `query:"query" maxLength:"100" example:"ann"`
+	Limit int    `query:"limit" minimum:"1" maximum:"100" default:"50"`
+}
+
+type usersOutput struct {
+	Body struct {
+		Users []User `json:"users"`
+	}
+}
+
+func (s *Service) httpSearch(ctx context.Context, in *searchInput) (*usersOutput, error) {
+	out := &usersOutput{}
+	var err error
+	out.Body.Users, err = s.Search(ctx, in.Query, in.Limit)
+	return out, err
+}
+
+type userInput struct {
+	ID UserID `path:"id" format:"uuid"`
+}
+
+func (s *Service) httpUser(ctx context.Context, in *userInput) (*userOutput, error) {
+	u, err := s.User(ctx, in.ID)
+	return &userOutput{u}, err
+}
+
+type changeUserInput struct {
+	ID   UserID `path:"id" format:"uuid"`
+	Body struct {
+		Disabled *bool `json:"disabled,omitempty"`
+		Role     *Role `json:"role,omitempty" enum:"admin,member"`
+	}
+}
+
+func (s *Service) httpChangeUser(ctx context.Context, in *changeUserInput) (*userOutput, error) {
+	u, err := s.ChangeUser(ctx, Caller(ctx), in.ID, Change{in.Body.Disabled, in.Body.Role})
+	return &userOutput{u}, err
+}
+
+type inviteForm struct {
+	ExpiresInS int `json:"expires_in_s,omitempty" minimum:"60" maximum:"2592000" doc:"How long it works, in seconds; a week if left out"`
+	MaxUses    int `json:"max_uses,omitempty" minimum:"1" maximum:"1000" doc:"How many people can sign up with it; one if left out"`
+}
+
+type inviteInput struct {
+	Body *inviteForm // may be left out altogether
+}
+
+type inviteOutput struct{ Body NewInvite }
+
+func (s *Service) httpInvite(ctx context.Context, in *inviteInput) (*inviteOutput, error) {
+	var f inviteForm
+	if in.Body != nil {
+		f = *in.Body
+	}
+	i, err := s.Invite(ctx, Caller(ctx), time.Duration(f.ExpiresInS)*time.Second, f.MaxUses)
+	return &inviteOutput{i}, err
+}
+
+type invitesOutput struct {
+	Body struct {
+		Invites []Invite `json:"invites" doc:"1000 at most"`
+	}
+}
+
+func (s *Service) httpInvites(ctx context.Context, _ *noInput) (*invitesOutput, error) {
+	out := &invitesOutput{}
+	var err error
+	out.Body.Invites, err = s.Invites(ctx, Caller(ctx))
+	return out, err
+}
+
+type withdrawInput struct {
+	ID InviteID `path:"id" format:"uuid"`
+}
+
+func (s *Service) httpWithdraw(ctx context.Context, in *withdrawInput) (*struct{}, error) {
+	return nil, s.Withdraw(ctx, Caller(ctx), in.ID)
+}

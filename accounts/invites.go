@@ -1,0 +1,101 @@
+package accounts
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"time"
+
+	"parley/problem"
+	"parley/store"
+)
+
+// InviteID names an invite.
+type InviteID = store.ID[Invite]
+
+// Invite lets somebody sign up.
+type Invite struct {
+	ID        InviteID  `json:"id" format:"uuid"`
+	CreatedBy UserID    `json:"created_by" format:"uuid"`
+	CreatedAt time.Time `json:"created_at"`
+	ExpiresAt time.Time `json:"expires_at"`
+	UsesLeft  int       `json:"uses_left" doc:"How many people can still sign up with it"`
+}
+
+// NewInvite is a new invite with its code, which is not kept and shown this once.
+type NewInvite struct {
+	ID        InviteID  `json:"id" format:"uuid"`
+	Code      string    `json:"code" example:"9tYb0m5xQk2vWc7dLr1sZA"`
+	URL       string    `json:"url" doc:"For the person invited; the code is in the fragment, which browsers do not send" example:"https://chat.example.org/join#9tYb0m5xQk2vWc7dLr1sZA"`
+	ExpiresAt time.Time `json:"expires_at"`
+}
+
+const inviteLife = 7 * 24 * time.Hour // unless said otherwise
+
+// Somebody can have a thousand invites open; that many are also what a list shows.
+const maxOpenInvites = 1000
+
+var (
+	errNoInvite       = problem.New(problem.NotFound, "There is no such invite.")
+	errTooManyInvites = problem.Newf(problem.Conflict, "You have %d open invites. Withdraw some, or let them expire.", maxOpenInvites)
+)
+
+func (s *Service) mayInvite(who Identity) bool {
+	return who.Role == RoleAdmin || s.cfg.MembersInvite
+}
+
+// Invite makes an invite that works for the time given, zero for a week, and for so many
+// people, zero for one. Members need MembersInvite.
+func (s *Service) Invite(ctx context.Context, who Identity, life time.Duration, uses int) (NewInvite, error) {
+	switch {
+	case !s.mayInvite(who):
+		return NewInvite{}, errNotAdmin
+	case s.cfg.Signup != SignupInvite && s.cfg.Signup != SignupOpen && s.cfg.Signup != "":
+		return NewInvite{}, errSignupClosed
+	}
+	life, uses = cmp.Or(life, inviteLife), cmp.Or(uses, 1)
+	code, hash := newSecret(codeBytes)
+	i := NewInvite{ID: store.NewID[Invite](), Code: code}
+	var ok bool
+	var err error
+	i.ExpiresAt, ok, err = s.q.insertInvite(ctx, i.ID, hash, who.UserID, s.cfg.MembersInvite, uses, life)
+	if err != nil {
+		return NewInvite{}, fmt.Errorf("make an invite: %w", err)
+	}
+	if !ok {
+		return NewInvite{}, errTooManyInvites
+	}
+	if s.cfg.PublicURL != nil {
+		i.URL = s.cfg.PublicURL(ctx)
+	}
+	i.URL += "/join#" + code
+	return i, nil
+}
+
+// Invites gives the open invites, the newest first: an admin's view is of all, a member's
+// of their own.
+func (s *Service) Invites(ctx context.Context, who Identity) ([]Invite, error) {
+	if !s.mayInvite(who) {
+		return nil, errNotAdmin
+	}
+	list, err := s.q.invites(ctx, who.UserID, who.Role == RoleAdmin, maxOpenInvites)
+	if err != nil {
+		return nil, fmt.Errorf("list invites: %w", err)
+	}
+	return list, nil
+}
+
+// Withdraw deletes an invite: an admin any, a member their own.
+func (s *Service) Withdraw(ctx context.Context, who Identity, id InviteID) error {
+	if !s.mayInvite(who) {
+		return errNotAdmin
+	}
+	deleted, err := s.q.deleteInvite(ctx, id, who.UserID, who.Role == RoleAdmin)
+	if err != nil {
+		return fmt.Errorf("withdraw an invite: %w", err)
+	}
+	if !deleted {
+		return errNoInvite
+	}
+	return nil
+}

@@ -1,0 +1,403 @@
+package accounts
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"parley/store"
+)
+
+// queries are the statements of this package, on the pool or in a transaction.
+type queries struct{ db store.Querier }
+
+// lockAdmins makes changes of who is an admin follow one another. What is read after it
+// needs a statement of its own, to see what the one before committed.
+const lockAdmins = `SELECT pg_advisory_xact_lock(8097990123049)`
+
+func (q queries) lockAdmins(ctx context.Context) error {
+	_, err := q.db.Exec(ctx, lockAdmins)
+	return err
+}
+
+const selectAdminExists = `SELECT EXISTS (SELECT FROM users WHERE role = 'admin')`
+
+func (q queries) adminExists(ctx context.Context) (exists bool, err error) {
+	err = q.db.QueryRow(ctx, selectAdminExists).Scan(&exists)
+	return exists, err
+}
+
+const selectEnabledAdminExists = `SELECT EXISTS (SELECT FROM users WHERE role = 'admin' AND disabled_at IS NULL)`
+
+func (q queries) enabledAdminExists(ctx context.Context) (exists bool, err error) {
+	err = q.db.QueryRow(ctx, selectEnabledAdminExists).Scan(&exists)
+	return exists, err
+}
+
+// users ------------------------------------------------------------------------------
+
+const insertUser = `INSERT INTO users (id, username, display_name, password_hash, role) VALUES ($1, $2, $3, $4, $5)`
+
+func (q queries) insertUser(ctx context.Context, u User, hash passwordHash) error {
+	_, err := q.db.Exec(ctx, insertUser, u.ID, u.Username, u.DisplayName, hash.String(), u.Role)
+	return err
+}
+
+func scanUser(r pgx.CollectableRow) (u User, err error) {
+	err = r.Scan(&u.ID, &u.Username, &u.DisplayName, &u.Role, &u.Disabled)
+	return u, err
+}
+
+// oneUser gives the row there is, and false if there is none.
+func oneUser(rows pgx.Rows, err error) (User, bool, error) {
+	if err != nil {
+		return User{}, false, err
+	}
+	u, err := pgx.CollectExactlyOneRow(rows, scanUser)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return User{}, false, nil
+	}
+	return u, err == nil, err
+}
+
+const selectUser = `SELECT id, username, display_name, role, disabled_at IS NOT NULL FROM users WHERE id = $1`
+
+func (q queries) user(ctx context.Context, id UserID) (User, bool, error) {
+	return oneUser(q.db.Query(ctx, selectUser, id))
+}
+
+const selectFirstUsers = `
+SELECT id, username, display_name, role, false FROM users
+WHERE disabled_at IS NULL ORDER BY username LIMIT $1`
+
+func (q queries) firstUsers(ctx context.Context, limit int) ([]User, error) {
+	rows, err := q.db.Query(ctx, selectFirstUsers, limit)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, scanUser)
+}
+
+// The expression is that of the index users_search. Who is called exactly that comes first.
+const selectUsersByWords = `
+SELECT id, username, display_name, role, false FROM users
+WHERE to_tsvector('simple', translate(username || ' ' || display_name, '._-+@/:&<>', '          '))
+      @@ to_tsquery('simple', $1) AND disabled_at IS NULL
+ORDER BY username = lower($2) DESC, username LIMIT $3`
+
+func (q queries) usersByWords(ctx context.Context, tsquery, typed string, limit int) ([]User, error) {
+	rows, err := q.db.Query(ctx, selectUsersByWords, tsquery, typed, limit)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, scanUser)
+}
+
+const selectAccounts = `
+SELECT id, username, display_name, role, disabled_at IS NOT NULL, created_at FROM users ORDER BY username`
+
+func (q queries) accounts(ctx context.Context) ([]Account, error) {
+	rows, err := q.db.Query(ctx, selectAccounts)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (a Account, err error) {
+		err = r.Scan(&a.ID, &a.Username, &a.DisplayName, &a.Role, &a.Disabled, &a.CreatedAt)
+		return a, err
+	})
+}
+
+const updateDisplayName = `
+UPDATE users SET display_name = $2 WHERE id = $1
+RETURNING id, username, display_name, role, disabled_at IS NOT NULL`
+
+func (q queries) updateDisplayName(ctx context.Context, id UserID, name string) (User, bool, error) {
+	return oneUser(q.db.Query(ctx, updateDisplayName, id, name))
+}
+
+// The admin's own row is looked at again: it may have changed since the request began.
+const updateUser = `
+UPDATE users
+SET role = coalesce($3, role),
+    disabled_at = CASE WHEN $4::boolean IS NULL THEN disabled_at WHEN $4 THEN coalesce(disabled_at, now()) END
+WHERE id = $1 AND EXISTS (SELECT FROM users a WHERE a.id = $2 AND a.role = 'admin' AND a.disabled_at IS NULL)
+RETURNING id, username, display_name, role, disabled_at IS NOT NULL`
+
+func (q queries) updateUser(ctx context.Context, id, admin UserID, c Change) (User, bool, error) {
+	return oneUser(q.db.Query(ctx, updateUser, id, admin, c.Role, c.Disabled))
+}
+
+// passwords --------------------------------------------------------------------------
+
+const selectCredentials = `
+SELECT id, username, display_name, role, password_hash FROM users WHERE username = $1 AND disabled_at IS NULL`
+
+func (q queries) credentials(ctx context.Context, username string) (User, string, bool, error) {
+	return q.oneCredentials(ctx, selectCredentials, username)
+}
+
+const selectCredentialsByID = `
+SELECT id, username, display_name, role, password_hash FROM users WHERE id = $1 AND disabled_at IS NULL`
+
+func (q queries) credentialsByID(ctx context.Context, id UserID) (User, string, bool, error) {
+	return q.oneCredentials(ctx, selectCredentialsByID, id)
+}
+
+func (q queries) oneCredentials(ctx context.Context, sql string, key any) (u User, hash string, found bool, err error) {
+	err = q.db.QueryRow(ctx, sql, key).Scan(&u.ID, &u.Username, &u.DisplayName, &u.Role, &hash)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return User{}, "", false, nil
+	}
+	return u, hash, err == nil, err
+}
+
+const updatePassword = `UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2`
+
+// updatePassword changes the password if it still is the old one.
+func (q queries) updatePassword(ctx context.Context, id UserID, old, hash string) (bool, error) {
+	tag, err := q.db.Exec(ctx, updatePassword, id, old, hash)
+	return tag.RowsAffected() == 1, err
+}
+
+const resetPassword = `UPDATE users SET password_hash = $2 WHERE username = $1 RETURNING id`
+
+func (q queries) resetPassword(ctx context.Context, username, hash string) (id UserID, found bool, err error) {
+	err = q.db.QueryRow(ctx, resetPassword, username, hash).Scan(&id)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return UserID{}, false, nil
+	}
+	return id, err == nil, err
+}
+
+// sessions ---------------------------------------------------------------------------
+
+// Only while the password is the one that was proved: the row's lock makes this wait for
+// a change of it under way, which then ends every session it can see, or leaves none.
+const insertSession = `
+INSERT INTO sessions (id, user_id, token_hash, user_agent, expires_at)
+SELECT $1, u.id, $3, $4, now() + $5::interval FROM users u
+WHERE u.id = $2 AND u.password_hash = $6 AND u.disabled_at IS NULL
+FOR SHARE`
+
+func (q queries) insertSession(ctx context.Context, id SessionID, user UserID, tokenHash []byte, userAgent, provedHash string) (bool, error) {
+	tag, err := q.db.Exec(ctx, insertSession, id, user, tokenHash, userAgent, sessionLife, provedHash)
+	return tag.RowsAffected() == 1, err
+}
+
+const selectSession = `
+SELECT s.id, s.user_id, u.role, s.last_used_at < now() - $2::interval
+FROM sessions s JOIN users u ON u.id = s.user_id
+WHERE s.token_hash = $1 AND s.ended_at IS NULL AND s.expires_at > now() AND u.disabled_at IS NULL`
+
+// session gives who a token speaks for, and whether it is time to write that it is in use.
+func (q queries) session(ctx context.Context, tokenHash []byte) (who Identity, stale, found bool, err error) {
+	err = q.db.QueryRow(ctx, selectSession, tokenHash, usedEvery).Scan(&who.SessionID, &who.UserID, &who.Role, &stale)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Identity{}, false, false, nil
+	}
+	return who, stale, err == nil, err
+}
+
+const selectSessions = `
+SELECT id, user_agent, created_at, last_used_at, expires_at FROM sessions
+WHERE user_id = $1 AND ended_at IS NULL AND expires_at > now()
+ORDER BY last_used_at DESC, id DESC LIMIT $2`
+
+func (q queries) sessions(ctx context.Context, user UserID, limit int) ([]Session, error) {
+	rows, err := q.db.Query(ctx, selectSessions, user, limit)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (s Session, err error) {
+		err = r.Scan(&s.ID, &s.UserAgent, &s.CreatedAt, &s.LastUsedAt, &s.ExpiresAt)
+		return s, err
+	})
+}
+
+const endSession = `UPDATE sessions SET ended_at = now() WHERE id = $1 AND user_id = $2 AND ended_at IS NULL`
+
+func (q queries) endSession(ctx context.Context, user UserID, id SessionID) (bool, error) {
+	tag, err := q.db.Exec(ctx, endSession, id, user)
+	return tag.RowsAffected() == 1, err
+}
+
+const endOtherSessions = `
+UPDATE sessions SET ended_at = now() WHERE user_id = $1 AND id <> $2 AND ended_at IS NULL RETURNING id`
+
+// endOtherSessions ends a user's sessions but one; all with the zero id.
+func (q queries) endOtherSessions(ctx context.Context, user UserID, keep SessionID) ([]SessionID, error) {
+	rows, err := q.db.Query(ctx, endOtherSessions, user, keep)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[SessionID])
+}
+
+const selectEnded = `
+SELECT now(), coalesce(array_agg(id), '{}') FROM sessions
+WHERE ended_at > coalesce($1, now()) - $2::interval`
+
+// ended gives the database's time and the sessions that ended since some of it, or just
+// before; without a time only those just before now.
+func (q queries) ended(ctx context.Context, since time.Time) (now time.Time, ids []SessionID, err error) {
+	from := &since
+	if since.IsZero() {
+		from = nil
+	}
+	err = q.db.QueryRow(ctx, selectEnded, from, endedOverlap).Scan(&now, &ids)
+	return now, ids, err
+}
+
+const updateUsed = `
+UPDATE sessions SET last_used_at = now(), expires_at = now() + $2::interval
+WHERE id = ANY ($1) AND ended_at IS NULL AND last_used_at < now() - $3::interval`
+
+func (q queries) updateUsed(ctx context.Context, ids []SessionID) error {
+	_, err := q.db.Exec(ctx, updateUsed, ids, sessionLife, usedEvery)
+	return err
+}
+
+// invites ----------------------------------------------------------------------------
+
+// An invite of an admin's making, or of anybody's where the server lets them ($5). The
+// row's lock makes this wait for a change of the role under way, which withdraws every
+// invite it can see.
+const insertInvite = `
+INSERT INTO invites (id, code_hash, role, created_by, uses_left, expires_at)
+SELECT $1, $2, 'member', u.id, $4, now() + $6::interval FROM users u
+WHERE u.id = $3 AND u.disabled_at IS NULL AND (u.role = 'admin' OR $5)
+  AND (SELECT count(*) FROM invites i WHERE i.created_by = u.id AND i.uses_left > 0 AND i.expires_at > now()) < $7
+FOR SHARE OF u
+RETURNING expires_at`
+
+func (q queries) insertInvite(ctx context.Context, id InviteID, codeHash []byte, by UserID, anybody bool, uses int, life time.Duration) (expires time.Time, ok bool, err error) {
+	err = q.db.QueryRow(ctx, insertInvite, id, codeHash, by, uses, anybody, life, maxOpenInvites).Scan(&expires)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return time.Time{}, false, nil
+	}
+	return expires, err == nil, err
+}
+
+const insertSetupInvite = `
+INSERT INTO invites (id, code_hash, role, uses_left, expires_at) VALUES ($1, $2, 'admin', 1, now() + $3::interval)`
+
+func (q queries) insertSetupInvite(ctx context.Context, id InviteID, codeHash []byte) error {
+	_, err := q.db.Exec(ctx, insertSetupInvite, id, codeHash, setupLife)
+	return err
+}
+
+const selectInviteOpen = `
+SELECT EXISTS (SELECT FROM invites WHERE code_hash = $1 AND role = $2 AND uses_left > 0 AND expires_at > now())`
+
+func (q queries) inviteOpen(ctx context.Context, codeHash []byte, role Role) (open bool, err error) {
+	err = q.db.QueryRow(ctx, selectInviteOpen, codeHash, role).Scan(&open)
+	return open, err
+}
+
+const useInvite = `
+UPDATE invites SET uses_left = uses_left - 1
+WHERE code_hash = $1 AND role = $2 AND uses_left > 0 AND expires_at > now()`
+
+// useInvite counts one use, of one that is left.
+func (q queries) useInvite(ctx context.Context, codeHash []byte, role Role) (bool, error) {
+	tag, err := q.db.Exec(ctx, useInvite, codeHash, role)
+	return tag.RowsAffected() == 1, err
+}
+
+const selectInvites = `
+SELECT id, created_by, created_at, expires_at, uses_left FROM invites
+WHERE role = 'member' AND uses_left > 0 AND expires_at > now() AND ($2 OR created_by = $1)
+ORDER BY created_at DESC, id DESC LIMIT $3`
+
+func (q queries) invites(ctx context.Context, by UserID, all bool, limit int) ([]Invite, error) {
+	rows, err := q.db.Query(ctx, selectInvites, by, all, limit)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (i Invite, err error) {
+		err = r.Scan(&i.ID, &i.CreatedBy, &i.CreatedAt, &i.ExpiresAt, &i.UsesLeft)
+		return i, err
+	})
+}
+
+const deleteInvite = `DELETE FROM invites WHERE id = $1 AND role = 'member' AND ($3 OR created_by = $2)`
+
+func (q queries) deleteInvite(ctx context.Context, id InviteID, by UserID, all bool) (bool, error) {
+	tag, err := q.db.Exec(ctx, deleteInvite, id, by, all)
+	return tag.RowsAffected() == 1, err
+}
+
+const deleteInvitesOf = `DELETE FROM invites WHERE created_by = $1`
+
+func (q queries) deleteInvitesOf(ctx context.Context, by UserID) error {
+	_, err := q.db.Exec(ctx, deleteInvitesOf, by)
+	return err
+}
+
+const deleteSetupInvites = `DELETE FROM invites WHERE role = 'admin'`
+
+func (q queries) deleteSetupInvites(ctx context.Context) error {
+	_, err := q.db.Exec(ctx, deleteSetupInvites)
+	return err
+}
+
+// failures ---------------------------------------------------------------------------
+
+const insertFailures = `INSERT INTO login_failures (subject) SELECT unnest($1::text[])`
+
+func (q queries) insertFailures(ctx context.Context, subjects []string) error {
+	_, err := q.db.Exec(ctx, insertFailures, subjects)
+	return err
+}
+
+const deleteFailures = `DELETE FROM login_failures WHERE subject = $1`
+
+func (q queries) deleteFailures(ctx context.Context, subject string) error {
+	_, err := q.db.Exec(ctx, deleteFailures, subject)
+	return err
+}
+
+// The failure that fills the window, if there is one, says when there is room again.
+const selectWait = `
+SELECT coalesce(max(f.failed_at) + $2::interval - now(), '0')
+FROM unnest($1::text[]) AS s (subject)
+CROSS JOIN LATERAL (
+    SELECT l.failed_at FROM login_failures l
+    WHERE l.subject = s.subject AND l.failed_at > now() - $2::interval
+    ORDER BY l.failed_at DESC OFFSET $3 LIMIT 1) f`
+
+// wait gives how long the slowest of the subjects has to wait; zero or less if none has.
+func (q queries) wait(ctx context.Context, subjects []string) (d time.Duration, err error) {
+	err = q.db.QueryRow(ctx, selectWait, subjects, failureWindow, maxFailures-1).Scan(&d)
+	return d, err
+}
+
+// pruning ----------------------------------------------------------------------------
+
+const deleteOldFailures = `DELETE FROM login_failures WHERE failed_at < now() - $1::interval`
+
+const deleteOldInvites = `DELETE FROM invites WHERE expires_at < now() OR uses_left = 0`
+
+// Expired sessions end like others first, so that their sockets are closed.
+const endExpiredSessions = `UPDATE sessions SET ended_at = now() WHERE expires_at < now() AND ended_at IS NULL`
+
+const deleteOldSessions = `DELETE FROM sessions WHERE ended_at < now() - $1::interval`
+
+func (q queries) prune(ctx context.Context) error {
+	for _, stmt := range []struct {
+		sql  string
+		args []any
+	}{
+		{deleteOldFailures, []any{failureWindow}},
+		{deleteOldInvites, nil},
+		{endExpiredSessions, nil},
+		{deleteOldSessions, []any{endedKept}},
+	} {
+		if _, err := q.db.Exec(ctx, stmt.sql, stmt.args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}

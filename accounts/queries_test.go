@@ -1,0 +1,100 @@
+package accounts
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"parley/store/storetest"
+)
+
+// statements are the SQL constants of queries.go, none forgotten.
+func statements(t *testing.T) map[string]string {
+	t.Helper()
+	f, err := parser.ParseFile(token.NewFileSet(), "queries.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]string{}
+	for _, decl := range f.Decls {
+		d, ok := decl.(*ast.GenDecl)
+		if !ok || d.Tok != token.CONST {
+			continue
+		}
+		for _, spec := range d.Specs {
+			v := spec.(*ast.ValueSpec)
+			sql, err := strconv.Unquote(v.Values[0].(*ast.BasicLit).Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all[v.Names[0].Name] = sql
+		}
+	}
+	if len(all) < 30 {
+		t.Fatalf("only %d statements were found", len(all))
+	}
+	return all
+}
+
+// Every statement is good SQL on the migrated schema, and with a plan that does not know
+// its arguments it scans no table, but for the few that may.
+func TestStatements(t *testing.T) {
+	t.Parallel()
+	db := storetest.New(t)
+	// Rows, so that a plan made from statistics would have reason to use an index or not.
+	for _, sql := range []string{
+		`INSERT INTO users (id, username, display_name, password_hash, role)
+			SELECT gen_random_uuid(), 'user' || n, 'Name ' || n, '', 'member' FROM generate_series(1, 2000) n`,
+		`INSERT INTO sessions (id, user_id, token_hash, expires_at) SELECT gen_random_uuid(), id, sha256(username::bytea), now() FROM users`,
+		`ANALYZE`,
+	} {
+		if _, err := db.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mayScan := []string{
+		"selectAccounts",                                                       // the operator's list of everybody
+		"insertInvite", "selectInvites", "deleteInvitesOf", "deleteOldInvites", // open invites are few
+		"deleteSetupInvites", "endExpiredSessions", // now and then
+	}
+	conn, err := db.Pool().Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Release()
+	for name, sql := range statements(t) {
+		if _, err := conn.Exec(t.Context(), "PREPARE "+name+" AS "+sql); err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		var n int
+		if err := conn.QueryRow(t.Context(), `SELECT cardinality(parameter_types) FROM pg_prepared_statements WHERE name = lower($1)`, name).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		args := ""
+		if n > 0 {
+			args = "(" + strings.TrimSuffix(strings.Repeat("NULL, ", n), ", ") + ")"
+		}
+		rows, err := conn.Query(t.Context(), "EXPLAIN EXECUTE "+name+args)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		plan := strings.Join(lines, "\n")
+		if strings.Contains(plan, "Seq Scan on") && !slices.Contains(mayScan, name) {
+			t.Errorf("%s scans a table:\n%s", name, plan)
+		}
+		if name == "selectUsersByWords" && !strings.Contains(plan, "users_search") {
+			t.Errorf("person search does not use its index:\n%s", plan)
+		}
+	}
+}

@@ -1,0 +1,235 @@
+package accounts
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"parley/problem"
+	"parley/store"
+)
+
+// SessionID names a session.
+type SessionID = store.ID[Session]
+
+// Session is one signed-in browser, app or program.
+type Session struct {
+	ID         SessionID `json:"id" format:"uuid"`
+	Current    bool      `json:"current" doc:"Whether it is the one this request was made with"`
+	UserAgent  string    `json:"user_agent" doc:"What the client called itself when it signed in; may be empty" example:"Mozilla/5.0 (X11; Linux x86_64)"`
+	CreatedAt  time.Time `json:"created_at"`
+	LastUsedAt time.Time `json:"last_used_at" doc:"To within an hour"`
+	ExpiresAt  time.Time `json:"expires_at" doc:"Moves on while the session is used"`
+}
+
+// Identity is who is asking, and through which session.
+type Identity struct {
+	UserID    UserID
+	SessionID SessionID
+	Role      Role
+}
+
+const (
+	sessionLife = 90 * 24 * time.Hour // without use
+	usedEvery   = time.Hour           // how often a session's use is written down
+	// endedOverlap is how long before the last look a session may have ended and yet not
+	// have been seen: longer than any transaction lives, because ended_at is when the
+	// transaction began.
+	endedOverlap = 30 * time.Second
+	endedKept    = 30 * 24 * time.Hour // ended sessions, for whoever looks into an incident
+	maxSessions  = 100                 // in a list
+)
+
+var (
+	errWrongPassword = problem.New(problem.Unauthenticated, "The username or the password is wrong.")
+	errNoSession     = problem.New(problem.NotFound, "You have no such session.")
+)
+
+// SignedIn is what a new session gives its owner.
+type SignedIn struct {
+	Token string `json:"token" doc:"For Authorization: Bearer. Keep it secret; it is shown this once" example:"mLx0yX3m0kS9p1pZq7t0Jt8cJw2rD5h6f4e3b2a1Z0Y"`
+	User  User   `json:"user"`
+}
+
+// SignIn starts a session. A wrong username, a wrong password and a disabled account give
+// the same answer after the same time. Too many of them are RateLimited.
+func (s *Service) SignIn(ctx context.Context, username, password, userAgent string) (SignedIn, error) {
+	// What cannot be a username is the name of nobody; the same things happen for it.
+	name, nameErr := cleanUsername(username)
+	if nameErr != nil {
+		name = username
+	}
+	user, proved, err := s.prove(ctx, name, password, func() (User, string, bool, error) {
+		if nameErr != nil {
+			return User{}, "", false, nil
+		}
+		return s.q.credentials(ctx, name)
+	})
+	if err != nil {
+		return SignedIn{}, err
+	}
+	token, err := startSession(ctx, s.q, user.ID, proved, userAgent)
+	if err != nil {
+		return SignedIn{}, err
+	}
+	if err := s.q.deleteFailures(ctx, accountSubject(name)); err != nil {
+		// They are forgotten anyway in a quarter of an hour.
+		s.log.Warn("cannot clear failed attempts", "user_id", user.ID, "err", err)
+	}
+	return SignedIn{token, user}, nil
+}
+
+// prove checks a password. It gives the user and the stored hash that it matched, or
+// errWrongPassword. All of it happens within a slot, so that attempts made at once cannot
+// all look at the failures before any of them has failed.
+func (s *Service) prove(ctx context.Context, username, password string, find func() (User, string, bool, error)) (user User, proved string, err error) {
+	subjects := s.passwordSubjects(ctx, username)
+	err = s.hashing.do(ctx, func() error {
+		if err := s.allow(ctx, subjects); err != nil {
+			return err
+		}
+		u, stored, found, err := find()
+		if err != nil {
+			return fmt.Errorf("read a password's hash: %w", err)
+		}
+		h := noPassword
+		if found {
+			if h, err = parseHash(stored); err != nil {
+				return fmt.Errorf("read the password's hash of user %s: %w", u.ID, err)
+			}
+		}
+		if !s.matches(h, password) || !found {
+			if err := s.failed(ctx, subjects); err != nil {
+				return err
+			}
+			return errWrongPassword
+		}
+		user, proved = u, stored
+		return nil
+	})
+	return user, proved, err
+}
+
+// startSession makes a session for a user whose password was proved to be that of the
+// hash, unless it was changed or the user disabled meanwhile.
+func startSession(ctx context.Context, q queries, user UserID, provedHash, userAgent string) (token string, err error) {
+	token, hash := newSecret(tokenBytes)
+	ok, err := q.insertSession(ctx, store.NewID[Session](), user, hash, cleanUserAgent(userAgent), provedHash)
+	if err != nil {
+		return "", fmt.Errorf("start a session: %w", err)
+	}
+	if !ok {
+		return "", errWrongPassword
+	}
+	return token, nil
+}
+
+// Authenticate gives who a token speaks for: one statement, by index. ErrUnauthenticated
+// if nobody; other errors are the database's.
+func (s *Service) Authenticate(ctx context.Context, token string) (Identity, error) {
+	hash, ok := hashSecret(token, tokenBytes)
+	if !ok {
+		return Identity{}, ErrUnauthenticated
+	}
+	who, stale, found, err := s.q.session(ctx, hash)
+	if err != nil {
+		return Identity{}, fmt.Errorf("read a session: %w", err)
+	}
+	if !found {
+		return Identity{}, ErrUnauthenticated
+	}
+	if stale {
+		s.mu.Lock()
+		s.used[who.SessionID] = struct{}{}
+		s.mu.Unlock()
+	}
+	return who, nil
+}
+
+// writeUsed writes down the sessions that were in use.
+func (s *Service) writeUsed(ctx context.Context) error {
+	s.mu.Lock()
+	used := s.used
+	s.used = map[SessionID]struct{}{}
+	s.mu.Unlock()
+	if len(used) == 0 {
+		return nil
+	}
+	// If it fails, the next request of each says so again.
+	if err := s.q.updateUsed(ctx, slices.Collect(maps.Keys(used))); err != nil {
+		return fmt.Errorf("write that sessions are in use: %w", err)
+	}
+	return nil
+}
+
+// Sessions gives the caller's sessions, the last used first, 100 at most.
+func (s *Service) Sessions(ctx context.Context, who Identity) ([]Session, error) {
+	list, err := s.q.sessions(ctx, who.UserID, maxSessions)
+	if err != nil {
+		return nil, fmt.Errorf("list sessions: %w", err)
+	}
+	for i := range list {
+		list[i].Current = list[i].ID == who.SessionID
+	}
+	return list, nil
+}
+
+// EndSession ends one of the user's sessions and closes its sockets.
+func (s *Service) EndSession(ctx context.Context, user UserID, id SessionID) error {
+	ended, err := s.q.endSession(ctx, user, id)
+	if err != nil {
+		return fmt.Errorf("end a session: %w", err)
+	}
+	if !ended {
+		return errNoSession
+	}
+	s.closeSockets(id)
+	return nil
+}
+
+// EndOtherSessions ends all of the caller's sessions but the one that asks.
+func (s *Service) EndOtherSessions(ctx context.Context, who Identity) error {
+	ids, err := s.q.endOtherSessions(ctx, who.UserID, who.SessionID)
+	if err != nil {
+		return fmt.Errorf("end the other sessions: %w", err)
+	}
+	s.closeSockets(ids...)
+	return nil
+}
+
+// closeSockets is for sessions whose end is committed.
+func (s *Service) closeSockets(ids ...SessionID) {
+	if s.cfg.Sessions == nil {
+		return
+	}
+	for _, id := range ids {
+		s.cfg.Sessions.CloseSession(uuid.UUID(id))
+	}
+}
+
+// closeEnded closes the sockets of all sessions that ended since seen, wherever they were
+// ended. For a while it does so again each time, which also gets a socket that was being
+// opened while its session ended.
+func (s *Service) closeEnded(ctx context.Context, seen *time.Time) error {
+	if s.cfg.Sessions == nil {
+		return nil
+	}
+	now, ids, err := s.q.ended(ctx, *seen)
+	if err != nil {
+		return fmt.Errorf("read ended sessions: %w", err)
+	}
+	*seen = now
+	s.closeSockets(ids...)
+	return nil
+}
+
+func (s *Service) prune(ctx context.Context) error {
+	if err := s.q.prune(ctx); err != nil {
+		return fmt.Errorf("remove old sessions, invites and failures: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,338 @@
+package accounts
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"parley/problem"
+	"parley/store"
+)
+
+// UserID names a person.
+type UserID = store.ID[User]
+
+// Role is what somebody may do on the whole server.
+type Role string
+
+// The roles.
+const (
+	RoleAdmin  Role = "admin"  // invites, changes and disables people
+	RoleMember Role = "member" // talks
+)
+
+// User is a person as others see them.
+type User struct {
+	ID          UserID `json:"id" format:"uuid"`
+	Username    string `json:"username" example:"anna"`
+	DisplayName string `json:"display_name" example:"Anna Lind"`
+	Role        Role   `json:"role" enum:"admin,member"`
+	Disabled    bool   `json:"disabled,omitempty" doc:"True for somebody who can no longer sign in"`
+}
+
+// Account is a person as the operator sees them.
+type Account struct {
+	User
+	CreatedAt time.Time
+}
+
+// NewUser is somebody to be. The tags describe the form over HTTP; what they cannot say,
+// SignUp, Setup and CreateUser check.
+type NewUser struct {
+	Username    string `json:"username" minLength:"2" maxLength:"32" pattern:"^[A-Za-z0-9._-]+$" patternDescription:"letters a to z, digits, and . _ -" doc:"Kept in lower case" example:"anna"`
+	DisplayName string `json:"display_name" minLength:"1" maxLength:"64" doc:"What others see; trimmed" example:"Anna Lind"`
+	Password    string `json:"password" format:"password" minLength:"8" maxLength:"256" example:"correct horse battery staple"`
+	// Role is for CreateUser; empty is RoleMember. So is an empty DisplayName: it becomes
+	// the username.
+	Role Role `json:"-"`
+}
+
+var (
+	errSignupClosed = problem.New(problem.Forbidden, "Nobody can sign up on this server by themselves.")
+	errInvite       = &problem.Error{Code: problem.Forbidden, Detail: "Signing up here needs an invite, and this one is unknown, expired or used up.",
+		Fields: []problem.Field{{Location: "body.invite", Message: "not an open invite"}}}
+	errTaken = fieldError(problem.Conflict, "username", "This username is taken.")
+)
+
+// SignUp makes a member and starts a session, as far as the sign-up mode lets anybody. An
+// invite is counted together with the account it makes: never one without the other.
+func (s *Service) SignUp(ctx context.Context, n NewUser, invite, userAgent string) (SignedIn, error) {
+	var codeHash []byte
+	switch s.cfg.Signup {
+	case SignupOpen:
+	case SignupInvite, "":
+		var err error
+		if codeHash, err = s.checkCode(ctx, invite, RoleMember, errInvite); err != nil {
+			return SignedIn{}, err
+		}
+	default:
+		return SignedIn{}, errSignupClosed
+	}
+	n.Role = RoleMember
+	user, hash, err := s.prepare(ctx, n)
+	if err != nil {
+		return SignedIn{}, err
+	}
+	var token string
+	err = s.cfg.DB.InTx(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
+		q := queries{tx}
+		if codeHash != nil {
+			if used, err := q.useInvite(ctx, codeHash, RoleMember); err != nil {
+				return fmt.Errorf("use an invite: %w", err)
+			} else if !used {
+				return errInvite
+			}
+		}
+		if err := addUser(ctx, q, user, hash); err != nil {
+			return err
+		}
+		token, err = startSession(ctx, q, user.ID, hash.String(), userAgent)
+		return err
+	})
+	if err != nil {
+		return SignedIn{}, err
+	}
+	return SignedIn{token, user}, nil
+}
+
+// prepare checks who somebody wants to be, and hashes their password.
+func (s *Service) prepare(ctx context.Context, n NewUser) (User, passwordHash, error) {
+	u := User{ID: store.NewID[User](), Role: n.Role}
+	var err error
+	if u.Username, err = cleanUsername(n.Username); err != nil {
+		return User{}, passwordHash{}, err
+	}
+	if u.DisplayName, err = cleanDisplayName(n.DisplayName); err != nil {
+		return User{}, passwordHash{}, err
+	}
+	hash, err := s.hash(ctx, "password", n.Password)
+	return u, hash, err
+}
+
+func addUser(ctx context.Context, q queries, u User, hash passwordHash) error {
+	err := q.insertUser(ctx, u, hash)
+	if store.IsUniqueViolation(err, "users_username_key") {
+		return errTaken
+	}
+	if err != nil {
+		return fmt.Errorf("add a user: %w", err)
+	}
+	return nil
+}
+
+// CreateUser makes an account for somebody, whatever the sign-up mode: for the operator.
+// An admin made so closes the set-up.
+func (s *Service) CreateUser(ctx context.Context, n NewUser) (User, error) {
+	switch n.Role {
+	case "":
+		n.Role = RoleMember
+	case RoleMember, RoleAdmin:
+	default:
+		return User{}, fieldError(problem.Invalid, "role", "A role is admin or member.")
+	}
+	if n.DisplayName == "" {
+		n.DisplayName = n.Username
+	}
+	user, hash, err := s.prepare(ctx, n)
+	if err != nil {
+		return User{}, err
+	}
+	err = s.cfg.DB.InTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		if user.Role == RoleAdmin {
+			return addAdmin(ctx, queries{tx}, user, hash, func(queries) error { return nil })
+		}
+		return addUser(ctx, queries{tx}, user, hash)
+	})
+	if err != nil {
+		return User{}, err
+	}
+	return user, nil
+}
+
+// ListUsers gives everybody, by username: for the operator.
+func (s *Service) ListUsers(ctx context.Context) ([]Account, error) {
+	list, err := s.q.accounts(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list users: %w", err)
+	}
+	return list, nil
+}
+
+// User gives one person, also a disabled one; ErrNoUser if there is none.
+func (s *Service) User(ctx context.Context, id UserID) (User, error) {
+	u, found, err := s.q.user(ctx, id)
+	if err != nil {
+		return User{}, fmt.Errorf("read a user: %w", err)
+	}
+	if !found {
+		return User{}, ErrNoUser
+	}
+	return u, nil
+}
+
+// Search gives people who can sign in and whose names have, for every word typed, a word
+// that begins with it, by username; the first ones if nothing was typed. limit is 1 to 100.
+func (s *Service) Search(ctx context.Context, typed string, limit int) (list []User, err error) {
+	if typed == "" {
+		list, err = s.q.firstUsers(ctx, limit)
+	} else if tsquery := searchQuery(typed); tsquery != "" {
+		list, err = s.q.usersByWords(ctx, tsquery, typed, limit)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("search users: %w", err)
+	}
+	if list == nil {
+		list = []User{} // a list in JSON, not null
+	}
+	return list, nil
+}
+
+// Rename changes the name others see.
+func (s *Service) Rename(ctx context.Context, id UserID, displayName string) (User, error) {
+	name, err := cleanDisplayName(displayName)
+	if err != nil {
+		return User{}, err
+	}
+	u, found, err := s.q.updateDisplayName(ctx, id, name)
+	if err != nil {
+		return User{}, fmt.Errorf("rename a user: %w", err)
+	}
+	if !found {
+		return User{}, ErrNoUser
+	}
+	return u, nil
+}
+
+// Change is what an admin can change about somebody. Nil leaves it as it is.
+type Change struct {
+	Disabled *bool
+	Role     *Role
+}
+
+// ChangeUser lets an admin disable or enable somebody and set their role. Who is disabled
+// loses their sessions, and who is disabled or no longer an admin their open invites. The
+// last admin who can sign in stays one.
+func (s *Service) ChangeUser(ctx context.Context, admin Identity, id UserID, c Change) (user User, err error) {
+	if admin.Role != RoleAdmin {
+		return User{}, errNotAdmin
+	}
+	var ended []SessionID
+	err = s.cfg.DB.InTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		q := queries{tx}
+		if err := q.lockAdmins(ctx); err != nil {
+			return fmt.Errorf("lock the admins: %w", err)
+		}
+		var found bool
+		if user, found, err = q.updateUser(ctx, id, admin.UserID, c); err != nil {
+			return fmt.Errorf("change a user: %w", err)
+		} else if !found {
+			return ErrNoUser
+		}
+		if left, err := q.enabledAdminExists(ctx); err != nil {
+			return fmt.Errorf("look for another admin: %w", err)
+		} else if !left {
+			return errLastAdmin
+		}
+		if user.Disabled {
+			// After the user's row was locked, see insertSession.
+			if ended, err = q.endOtherSessions(ctx, id, SessionID{}); err != nil {
+				return fmt.Errorf("end a disabled user's sessions: %w", err)
+			}
+		}
+		if user.Disabled || user.Role != RoleAdmin && c.Role != nil {
+			if err := q.deleteInvitesOf(ctx, id); err != nil {
+				return fmt.Errorf("withdraw a user's invites: %w", err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return User{}, err
+	}
+	s.closeSockets(ended...)
+	return user, nil
+}
+
+// ChangePassword sets the caller's password and ends their other sessions. A wrong current
+// one counts like one at sign-in.
+func (s *Service) ChangePassword(ctx context.Context, who Identity, current, password string) error {
+	if err := checkPassword("new", password); err != nil {
+		return err
+	}
+	me, err := s.User(ctx, who.UserID)
+	if err != nil {
+		return err
+	}
+	_, proved, err := s.prove(ctx, me.Username, current, func() (User, string, bool, error) {
+		return s.q.credentialsByID(ctx, who.UserID)
+	})
+	if errors.Is(err, errWrongPassword) {
+		// Not unauthenticated: the session is good.
+		return fieldError(problem.Forbidden, "current", "The current password is wrong.")
+	}
+	if err != nil {
+		return err
+	}
+	hash, err := s.hash(ctx, "new", password)
+	if err != nil {
+		return err
+	}
+	var ended []SessionID
+	err = s.cfg.DB.InTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		q := queries{tx}
+		if ok, err := q.updatePassword(ctx, who.UserID, proved, hash.String()); err != nil {
+			return fmt.Errorf("change a password: %w", err)
+		} else if !ok {
+			return fieldError(problem.Forbidden, "current", "The password was changed by somebody else at this moment.")
+		}
+		ended, err = q.endOtherSessions(ctx, who.UserID, who.SessionID)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	s.closeSockets(ended...)
+	return nil
+}
+
+// SetPassword sets somebody's password and ends all of their sessions: for the operator.
+// ErrNoUser if there is nobody of that name.
+func (s *Service) SetPassword(ctx context.Context, username, password string) error {
+	name, err := cleanUsername(username)
+	if err != nil {
+		return ErrNoUser
+	}
+	hash, err := s.hash(ctx, "password", password)
+	if err != nil {
+		return err
+	}
+	var ended []SessionID
+	err = s.cfg.DB.InTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		q := queries{tx}
+		id, found, err := q.resetPassword(ctx, name, hash.String())
+		if err != nil {
+			return fmt.Errorf("set a password: %w", err)
+		}
+		if !found {
+			return ErrNoUser
+		}
+		if ended, err = q.endOtherSessions(ctx, id, SessionID{}); err != nil {
+			return fmt.Errorf("end a user's sessions: %w", err)
+		}
+		return q.deleteFailures(ctx, accountSubject(name))
+	})
+	if err != nil {
+		return err
+	}
+	s.closeSockets(ended...)
+	return nil
+}
+
+// ResetPassword is SetPassword with a new random password, which it gives.
+func (s *Service) ResetPassword(ctx context.Context, username string) (password string, err error) {
+	password = NewPassword()
+	return password, s.SetPassword(ctx, username, password)
+}

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/uuid"
+
+	"parley/accounts"
+	"parley/chat"
+	"parley/history"
+	"parley/hub"
+	"parley/receipts"
+	"parley/store"
+	"parley/web"
+)
+
+// app is the packages of Parley, knowing of each other what they need, on a database.
+type app struct {
+	web      *web.Server
+	hub      *hub.Hub
+	accounts *accounts.Service
+	chat     *chat.Service
+	receipts *receipts.Service
+}
+
+// newApp wires the packages and registers every route and frame.
+func newApp(ctx context.Context, cfg *config, db *store.DB, log *slog.Logger) (*app, error) {
+	epoch, err := db.Epoch(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the database's epoch: %w", err)
+	}
+	a := &app{}
+	limits := cfg.RateLimits == "on"
+	a.web, err = web.New(web.Config{
+		BaseURL:        cfg.baseURL,
+		TrustedProxies: cfg.proxies,
+		Logger:         log,
+		Version:        version,
+		Translate:      store.Problem,
+		RateLimits:     limits,
+		Ready:          db.Ping,
+	})
+	if err != nil {
+		return nil, err
+	}
+	// accounts closes sockets, and the hub asks accounts who is there.
+	sockets := &lateHub{}
+	a.accounts = accounts.New(accounts.Config{
+		DB:            db,
+		Logger:        log,
+		Signup:        accounts.SignupMode(cfg.Signup),
+		MembersInvite: cfg.MembersInvite,
+		Sessions:      sockets,
+		PublicURL:     a.web.PublicURL,
+		ClientIP:      web.ClientIP,
+		BasePath:      a.web.BasePath(),
+		SecureCookies: a.web.Secure(),
+		RateLimits:    limits,
+	})
+	a.hub = hub.New(hub.Config{
+		Logger: log,
+		Authenticate: func(ctx context.Context, token string) (hub.Identity, error) {
+			who, err := a.accounts.Authenticate(ctx, token)
+			return hub.Identity{UserID: uuid.UUID(who.UserID), SessionID: uuid.UUID(who.SessionID)}, err
+		},
+		CookieName:    a.accounts.CookieName(),
+		OriginAllowed: a.web.OriginAllowed,
+		Translate:     store.Problem,
+		Epoch:         epoch,
+		Version:       version,
+		RateLimits:    limits,
+	})
+	sockets.Hub = a.hub
+	a.chat = chat.New(chat.Config{
+		DB: db, Hub: a.hub, Logger: log,
+		Sent: func(id chat.ConversationID, user accounts.UserID, seq chat.Seq) { a.receipts.Read(id, user, seq) },
+	})
+	a.receipts = receipts.New(receipts.Config{
+		DB: db, Logger: log, ByConversation: a.chat.ByConversation(), ByUser: a.chat.ByUser(),
+	})
+	past := history.New(history.Config{DB: db, Chat: a.chat, Epoch: epoch})
+
+	api := a.web.API()
+	a.accounts.Protect(api) // before anything is registered
+	a.accounts.Routes(api)
+	a.chat.Routes(api)
+	past.Routes(api)
+	a.web.Handle(socketOperation(), a.hub)
+
+	frames := a.hub.Mux()
+	a.chat.Frames(frames)
+	past.Frames(frames)
+	a.receipts.Frames(frames)
+	return a, nil
+}
+
+// lateHub is a hub that is not there yet.
+type lateHub struct{ *hub.Hub }
+
+// socketOperation documents the socket, which speaks a protocol of its own.
+func socketOperation() *huma.Operation {
+	return &huma.Operation{
+		OperationID: "socket", Method: http.MethodGet, Path: "/socket", Tags: []string{"Socket"},
+		Summary: "Open a WebSocket",
+		Description: "Subprotocol " + hub.Subprotocol + ": JSON frames for sending, for what happens and for catching up; docs/PROTOCOL.md describes them. " +
+			"Authenticate with a bearer token, with the session cookie from a page of this server, or with a first frame auth.",
+		Responses: map[string]*huma.Response{"101": {Description: "Switching Protocols"}},
+	}
+}

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"parley/parleytest"
+	"parley/store"
+)
+
+// cost is what had been used at a moment, since the processes began.
+type cost struct {
+	at                       time.Time
+	server, database, client time.Duration // CPU
+}
+
+func (w *world) cost() (c cost, err error) {
+	if c.server, err = parleytest.FamilyCPU(w.server.PID()); err != nil {
+		return c, err
+	}
+	postmaster, err := parleytest.PostgresPID(w.server.DataDir())
+	if err != nil {
+		return c, err
+	}
+	if c.database, err = parleytest.FamilyCPU(postmaster); err != nil {
+		return c, err
+	}
+	var self syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &self); err != nil {
+		return c, fmt.Errorf("read the generator's own CPU time: %w", err)
+	}
+	c.client = time.Duration(self.Utime.Nano() + self.Stime.Nano())
+	c.at = time.Now()
+	return c, nil
+}
+
+func (c cost) since(before cost) cost {
+	return cost{server: c.server - before.server, database: c.database - before.database, client: c.client - before.client}
+}
+
+// perUnit adds the CPU microseconds that n of something cost the server.
+func (r *result) perUnit(what string, c cost, n int) {
+	us := func(d time.Duration) float64 { return float64(d.Microseconds()) / float64(n) }
+	r.add("CPU µs a "+what+": server", us(c.server))
+	r.add("CPU µs a "+what+": database", us(c.database))
+	r.add("CPU µs a "+what, us(c.server+c.database))
+}
+
+// written is what the database had written at a moment.
+type written struct {
+	transactions int64 // that wrote something: each takes one transaction id
+	log          int64 // bytes of write-ahead log
+}
+
+const selectWritten = `
+SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint, (pg_current_wal_insert_lsn() - '0/0')::bigint`
+
+func (w *world) written(ctx context.Context) (n written, err error) {
+	url, running, err := store.FindBuiltin(w.server.DataDir())
+	if err != nil || !running {
+		return n, fmt.Errorf("find the server's database: running %t: %w", running, err)
+	}
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return n, fmt.Errorf("connect to the server's database: %w", err)
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	if err := conn.QueryRow(ctx, selectWritten).Scan(&n.transactions, &n.log); err != nil {
+		return n, fmt.Errorf("ask what the database wrote: %w", err)
+	}
+	return n, nil
+}

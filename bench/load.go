@@ -1,0 +1,270 @@
+package main
+
+import (
+	"context"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"parley/parleytest"
+)
+
+// load is the peers of one run.
+type load struct {
+	w        *world
+	peers    []*peer
+	senders  []*peer
+	stopping atomic.Bool
+	ending   atomic.Bool // the connections are being closed on purpose
+	running  sync.WaitGroup
+	lagged   time.Duration // most that a paced send was behind its time
+
+	mu     sync.Mutex // guards errors
+	errors map[string]int
+}
+
+// drainTimeout is how long the last messages may take. Beyond it they are lost.
+const drainTimeout = 15 * time.Second
+
+func (w *world) newLoad() *load { return &load{w: w, errors: map[string]int{}} }
+
+func (l *load) connect(ctx context.Context, p parleytest.Pair, side parleytest.Session) (*peer, error) {
+	wire, err := l.w.dial(ctx, &net.Dialer{}, side.Token)
+	if err != nil {
+		return nil, err
+	}
+	peer := newPeer(l.w, wire, p, side, &l.stopping)
+	l.peers = append(l.peers, peer)
+	return peer, nil
+}
+
+// close ends every connection and waits for their peers.
+func (l *load) close() {
+	l.ending.Store(true)
+	for _, p := range l.peers {
+		_ = p.wire.Close() // the peer's run sees it
+	}
+	l.running.Wait()
+}
+
+func (l *load) start(p *peer, inFlight int) {
+	l.running.Go(func() {
+		if err := p.run(inFlight); !l.ending.Load() {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.errors["connection lost: "+err.Error()]++
+		}
+	})
+}
+
+// pairsScenario: one side of each pair sends, the other measures.
+func (w *world) pairsScenario(ctx context.Context, inFlight int) (result, error) {
+	return w.talk(ctx, func(l *load) error { return l.connectPairs(ctx, inFlight) }, nil)
+}
+
+// pacedScenario: the same at a fixed rate, whatever the answers do.
+func (w *world) pacedScenario(ctx context.Context) (result, error) {
+	return w.talk(ctx, func(l *load) error { return l.connectPairs(ctx, 0) }, (*load).pace)
+}
+
+func (l *load) connectPairs(ctx context.Context, inFlight int) error {
+	for _, pair := range l.w.pairs[:l.w.o.pairs] {
+		a, err := l.connect(ctx, pair, pair.A)
+		if err != nil {
+			return err
+		}
+		b, err := l.connect(ctx, pair, pair.B)
+		if err != nil {
+			return err
+		}
+		b.measures = true
+		l.senders = append(l.senders, a)
+		l.start(a, inFlight)
+		l.start(b, 0)
+	}
+	return nil
+}
+
+// hotScenario: all sockets of both sides of one conversation send, and get everything.
+// What comes from the other side is measured.
+func (w *world) hotScenario(ctx context.Context) (result, error) {
+	return w.talk(ctx, func(l *load) error {
+		pair := w.pairs[0]
+		for range w.o.sockets {
+			for _, side := range []parleytest.Session{pair.A, pair.B} {
+				p, err := l.connect(ctx, pair, side)
+				if err != nil {
+					return err
+				}
+				p.measures = true
+				l.senders = append(l.senders, p)
+			}
+		}
+		for _, p := range l.peers {
+			l.start(p, w.o.hotInFlight)
+		}
+		return nil
+	}, nil)
+}
+
+// pace sends from all senders in turn, at the rate asked for, until the load stops.
+func (l *load) pace() {
+	began := l.w.now()
+	for i := 0; !l.stopping.Load(); i++ {
+		due := began + time.Duration(i)*time.Second/time.Duration(l.w.o.rate)
+		time.Sleep(due - l.w.now())
+		l.lagged = max(l.lagged, l.w.now()-due)
+		p := l.senders[i%len(l.senders)]
+		p.send()
+		_ = p.wire.Flush() // a broken connection shows where it is read
+	}
+}
+
+// talk runs a load of messages: connect, warm up, measure, drain, and count.
+func (w *world) talk(ctx context.Context, connect func(*load) error, pacer func(*load)) (r result, err error) {
+	l := w.newLoad()
+	defer l.close()
+	wrote, err := w.written(ctx)
+	if err != nil {
+		return r, err
+	}
+	if err := connect(l); err != nil {
+		return r, err
+	}
+	var pacing sync.WaitGroup
+	if pacer != nil {
+		pacing.Go(func() { pacer(l) })
+	}
+	stop := func() { l.stopping.Store(true); pacing.Wait() }
+	defer stop()
+
+	if err := pause(ctx, w.o.warmUp); err != nil {
+		return r, err
+	}
+	from, before, err := w.mark()
+	if err != nil {
+		return r, err
+	}
+	if err := pause(ctx, w.o.duration); err != nil {
+		return r, err
+	}
+	to, after, err := w.mark()
+	if err != nil {
+		return r, err
+	}
+	stop()
+	lost := l.drain(ctx)
+	_, peak, err := parleytest.Memory(w.server.PID())
+	if err != nil {
+		return r, err
+	}
+	wroteInAll, err := w.written(ctx)
+	if err != nil {
+		return r, err
+	}
+	l.close()
+
+	r.Errors = l.errors
+	if lost > 0 {
+		r.Errors["acknowledged and not delivered"] += lost
+	}
+	l.count(&r, from, to, after.since(before), written{wroteInAll.transactions - wrote.transactions, wroteInAll.log - wrote.log})
+	r.add("server's peak memory, MiB", float64(peak)/(1<<20))
+	return r, nil
+}
+
+// mark is a moment and the cost up to it.
+func (w *world) mark() (time.Duration, cost, error) {
+	c, err := w.cost()
+	return w.now(), c, err
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
+
+// drain waits until everything sent is answered and delivered, and gives how many
+// messages were acknowledged and have not reached somebody.
+func (l *load) drain(ctx context.Context) (lost int) {
+	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
+	defer cancel()
+	for pause(ctx, 5*time.Millisecond) == nil && (l.unanswered() > 0 || l.undelivered() > 0) {
+	}
+	if n := l.unanswered(); n > 0 {
+		l.mu.Lock()
+		l.errors["never answered"] += n
+		l.mu.Unlock()
+	}
+	return l.undelivered()
+}
+
+func (l *load) unanswered() (n int) {
+	for _, p := range l.senders {
+		n += int(p.waiting.Load())
+	}
+	return n
+}
+
+func (l *load) undelivered() (n int) {
+	highest := map[string]int64{}
+	for _, p := range l.peers {
+		highest[p.conversation] = max(highest[p.conversation], p.highest.Load())
+	}
+	for _, p := range l.peers {
+		n += int(max(0, highest[p.conversation]-p.seen.Load()))
+	}
+	return n
+}
+
+// count makes the figures, from what was sent between two moments.
+func (l *load) count(r *result, from, to time.Duration, c cost, w written) {
+	var acked, received []time.Duration
+	inTime, delivered, all := 0, 0, 0
+	within := func(t time.Duration) bool { return from <= t && t < to }
+	for _, p := range l.peers {
+		for what, n := range p.errors {
+			r.Errors[what] += n
+		}
+		all += len(p.acked)
+		for _, s := range p.acked {
+			if within(s.sent) {
+				acked = append(acked, s.took)
+			}
+			if within(s.sent + s.took) {
+				inTime++
+			}
+		}
+		for _, s := range p.received {
+			if within(s.sent) {
+				received = append(received, s.took)
+			}
+			if within(s.sent + s.took) {
+				delivered++
+			}
+		}
+	}
+	if inTime == 0 || delivered == 0 {
+		r.Errors["nothing was delivered"]++
+	}
+	seconds := (to - from).Seconds()
+	r.add("messages a second", float64(inTime)/seconds)
+	r.add("measured deliveries a second", float64(delivered)/seconds)
+	r.latencies("send to receive", received)
+	r.latencies("send to acknowledgement", acked)
+	r.perUnit("message", c, max(inTime, 1))
+	r.add("messages a commit", float64(all)/float64(max(w.transactions, 1)))
+	r.add("log bytes a message", float64(w.log)/float64(max(all, 1)))
+	total := (c.server + c.database + c.client).Seconds()
+	r.add("cores used, server", c.server.Seconds()/seconds)
+	r.add("cores used, database", c.database.Seconds()/seconds)
+	r.add("cores used, all with the generator", total/seconds)
+	if l.lagged > 0 {
+		r.add("generator late at most, ms", milliseconds(l.lagged))
+	}
+}

@@ -1,0 +1,114 @@
+// Package chat owns conversations, their members and their log, and delivers the log's
+// entries live.
+//
+// It promises: an acknowledged message is stored durably, exactly once, at one place in
+// its conversation; every member's connections get every entry once, in the order of
+// seq. It does not read history for people (history), nor keep track of who has read
+// what (receipts).
+package chat
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"parley/accounts"
+	"parley/hub"
+	"parley/problem"
+	"parley/store"
+)
+
+// The refusals of this package.
+var (
+	// ErrNotMember is also the answer for a conversation that does not exist: who is
+	// not in it learns nothing about it.
+	ErrNotMember   = problem.New(problem.NotFound, "There is no such conversation, or you are not in it.")
+	ErrClientID    = problem.New(problem.Conflict, "This client_id already names another message in this conversation.")
+	ErrNoReplied   = problem.New(problem.Invalid, "The message replied to does not exist in this conversation.")
+	ErrNoUser      = problem.New(problem.NotFound, "There is no such person.")
+	ErrWithOneself = problem.New(problem.Invalid, "A direct conversation needs somebody else.")
+	ErrOverloaded  = &problem.Error{Code: problem.Unavailable, Detail: "The server has more to store than it can; nothing was stored. Try again.", RetryAfter: time.Second}
+	ErrUnknown     = &problem.Error{Code: problem.Unavailable, Detail: "The message could not be stored for certain. Try again with the same client_id: it will be stored once.", RetryAfter: time.Second}
+	errStopped     = &problem.Error{Code: problem.Unavailable, Detail: "The server is going away; try again in a moment.", RetryAfter: time.Second}
+)
+
+// MaxBody is the size limit of a message's text in bytes.
+const MaxBody = 16 << 10
+
+// Config is what the Service needs.
+type Config struct {
+	DB     *store.DB
+	Hub    *hub.Hub
+	Logger *slog.Logger
+	// Sent, if set, is told of every message after its commit: sending counts as
+	// having read. Of a repeat it is told again. It must not block.
+	Sent func(ConversationID, accounts.UserID, Seq)
+}
+
+// Service is the chat of this process.
+type Service struct {
+	cfg     Config
+	q       queries
+	byUser  *hub.Topics[accounts.UserID]
+	byConv  *hub.Topics[ConversationID]
+	gates   gates
+	writers []*writer
+}
+
+// writerCount is how many batches are committed at a time; docs/ARCHITECTURE.md says why.
+const writerCount = 2
+
+// New makes a Service. It must be made before the hub serves.
+func New(cfg Config) *Service {
+	s := &Service{
+		cfg:    cfg,
+		q:      queries{cfg.DB},
+		byUser: hub.NewTopics[accounts.UserID](cfg.Hub),
+		byConv: hub.NewTopics[ConversationID](cfg.Hub),
+	}
+	s.gates.init(s)
+	for range writerCount {
+		s.writers = append(s.writers, newWriter(s))
+	}
+	cfg.Hub.OnOpen(s.subscribe)
+	return s
+}
+
+// Run commits what is sent and mends what delivery missed. When ctx ends it refuses new
+// messages, commits those already taken, and returns.
+func (s *Service) Run(ctx context.Context) error {
+	var writers sync.WaitGroup
+	for _, w := range s.writers {
+		writers.Go(func() { w.run(ctx) })
+	}
+	// The gates go last: the writers deliver what they commit at the end.
+	delivering, stop := context.WithCancel(context.WithoutCancel(ctx))
+	go func() { writers.Wait(); stop() }()
+	s.gates.run(delivering)
+	return nil
+}
+
+// ByConversation is the map of connections interested in a conversation, for packages
+// that publish to its members.
+func (s *Service) ByConversation() *hub.Topics[ConversationID] { return s.byConv }
+
+// ByUser is the map of a user's connections.
+func (s *Service) ByUser() *hub.Topics[accounts.UserID] { return s.byUser }
+
+// subscribe makes a new connection interested in its user's conversations. The user
+// comes first: a conversation begun while the others are read is then not missed.
+func (s *Service) subscribe(ctx context.Context, c *hub.Conn) error {
+	user := accounts.UserID(c.UserID)
+	s.byUser.Join(c, user)
+	ids, lasts, err := s.q.conversationsOf(ctx, user)
+	if err != nil {
+		return fmt.Errorf("subscribe a connection: %w", err)
+	}
+	s.byConv.Join(c, ids...)
+	for i, id := range ids {
+		s.gates.watch(id, lasts[i])
+	}
+	return nil
+}

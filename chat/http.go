@@ -1,0 +1,116 @@
+package chat
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/uuid"
+
+	"parley/accounts"
+)
+
+// Routes registers the conversations and the sending of messages.
+func (s *Service) Routes(api huma.API) {
+	tags := []string{"Conversations"}
+	huma.Register(api, huma.Operation{
+		OperationID: "list-conversations", Method: http.MethodGet, Path: "/conversations", Tags: tags,
+		Summary: "My conversations, most recent first",
+	}, s.httpList)
+	huma.Register(api, huma.Operation{
+		OperationID: "open-conversation", Method: http.MethodPost, Path: "/conversations", Tags: tags,
+		Summary:     "Open a direct conversation",
+		Description: "Gives the one conversation with that person; it is made if there is none.",
+	}, s.httpOpen)
+	huma.Register(api, huma.Operation{
+		OperationID: "get-conversation", Method: http.MethodGet, Path: "/conversations/{id}", Tags: tags,
+		Summary: "One conversation",
+	}, s.httpGet)
+	huma.Register(api, huma.Operation{
+		OperationID: "send-message", Method: http.MethodPost, Path: "/conversations/{id}/messages", Tags: []string{"Messages"},
+		Summary: "Send a message",
+		Description: "client_id is the idempotency key, kept for ever: after any doubt send the same again. A new message is " +
+			"answered with 201, a repeat with 200 and the first one's seq; the same client_id with another body is a conflict.",
+		DefaultStatus: http.StatusCreated,
+	}, s.httpSend)
+}
+
+type listInput struct {
+	Cursor string `query:"cursor" maxLength:"64" doc:"next_cursor of the page before"`
+	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"50"`
+}
+
+type listOutput struct {
+	Body struct {
+		Conversations []Conversation `json:"conversations"`
+		NextCursor    string         `json:"next_cursor,omitempty" doc:"Absent at the end"`
+	}
+}
+
+func (s *Service) httpList(ctx context.Context, in *listInput) (*listOutput, error) {
+	out := &listOutput{}
+	var err error
+	out.Body.Conversations, out.Body.NextCursor, err = s.List(ctx, accounts.Caller(ctx).UserID, in.Cursor, in.Limit)
+	return out, err
+}
+
+type openInput struct {
+	Body struct {
+		Kind   string          `json:"kind" enum:"direct"`
+		UserID accounts.UserID `json:"user_id" format:"uuid" doc:"The person to talk to"`
+	}
+}
+
+type conversationOutput struct{ Body Conversation }
+
+// TransformSchema says that last_message may be null, for which huma has no tag.
+func (Conversation) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
+	last := s.Properties["last_message"]
+	s.Properties["last_message"] = &huma.Schema{
+		AnyOf: []*huma.Schema{{Ref: last.Ref}, {Type: "null"}}, Description: last.Description,
+	}
+	return s
+}
+
+func (s *Service) httpOpen(ctx context.Context, in *openInput) (*conversationOutput, error) {
+	c, err := s.OpenDirect(ctx, accounts.Caller(ctx).UserID, in.Body.UserID)
+	return &conversationOutput{c}, err
+}
+
+type getInput struct {
+	ID ConversationID `path:"id" format:"uuid"`
+}
+
+func (s *Service) httpGet(ctx context.Context, in *getInput) (*conversationOutput, error) {
+	c, err := s.Conversation(ctx, accounts.Caller(ctx).UserID, in.ID)
+	return &conversationOutput{c}, err
+}
+
+type sendInput struct {
+	ID   ConversationID `path:"id" format:"uuid"`
+	Body struct {
+		ClientID uuid.UUID `json:"client_id" format:"uuid" doc:"Any UUID made by the client; version 7 recommended"`
+		Body     string    `json:"body" doc:"1 byte to 16 KiB of UTF-8"`
+		ReplyTo  Seq       `json:"reply_to,omitempty" minimum:"1" doc:"The seq of the message this one answers"`
+	}
+}
+
+type sendOutput struct {
+	Status int
+	Body   Sent
+}
+
+func (s *Service) httpSend(ctx context.Context, in *sendInput) (*sendOutput, error) {
+	sent, err := s.Send(ctx, Outgoing{
+		ConversationID: in.ID, SenderID: accounts.Caller(ctx).UserID,
+		ClientID: in.Body.ClientID, Body: in.Body.Body, ReplyTo: in.Body.ReplyTo,
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := &sendOutput{Status: http.StatusCreated, Body: sent}
+	if sent.Repeat {
+		out.Status = http.StatusOK
+	}
+	return out, nil
+}

@@ -1,0 +1,263 @@
+package chat
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"parley/accounts"
+	"parley/problem"
+	"parley/store"
+)
+
+type queries struct{ db store.Querier }
+
+// lockConversations takes the row locks of a batch, in the order of id: two writers,
+// also of two replicas, then never wait for each other in a circle.
+const lockConversations = `
+SELECT id FROM conversations WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE`
+
+// appendMessages stores a batch and answers for every message of it, in order. It runs
+// after lockConversations in the same transaction and on purpose as a statement of its
+// own: in READ COMMITTED it then sees everything that was committed before the locks
+// were had, so that numbering and finding known client_ids are safe.
+//
+// The look-ups are scalar subqueries and a LATERAL with LIMIT: the planner can turn
+// neither into a join that reads a whole table.
+const appendMessages = `
+WITH input AS MATERIALIZED (
+    SELECT i.*, k.seq AS known_seq, k.created_at AS known_at,
+           k.sender_id = i.sender_id AND k.kind = 'message' AND k.body = i.body
+               AND k.reply_to IS NOT DISTINCT FROM nullif(i.reply_to, 0) AS same,
+           (SELECT m.from_seq FROM members m
+             WHERE m.conversation_id = i.conversation_id AND m.user_id = i.sender_id AND m.until_seq IS NULL) AS from_seq
+    FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::bigint[])
+         WITH ORDINALITY AS i(conversation_id, sender_id, client_id, body, reply_to, ord)
+    LEFT JOIN LATERAL (
+        SELECT e.seq, e.created_at, e.sender_id, e.kind, e.body, e.reply_to FROM entries e
+        WHERE e.client_id = i.client_id AND e.conversation_id = i.conversation_id LIMIT 1) k ON true
+), fresh AS MATERIALIZED (
+    SELECT i.*, row_number() OVER (PARTITION BY i.conversation_id ORDER BY i.ord) AS n
+    FROM input i
+    WHERE i.known_seq IS NULL AND i.from_seq IS NOT NULL
+      AND (i.reply_to = 0 OR (SELECT true FROM entries e
+                              WHERE e.conversation_id = i.conversation_id AND e.seq = i.reply_to
+                                AND e.seq >= i.from_seq AND e.kind = 'message'))
+), numbered AS (
+    UPDATE conversations c SET last_seq = c.last_seq + f.n, last_entry_at = statement_timestamp()
+    FROM (SELECT conversation_id, count(*) AS n FROM fresh GROUP BY conversation_id) f
+    WHERE c.id = f.conversation_id
+    RETURNING c.id, c.last_seq - f.n AS base
+), placed AS MATERIALIZED (
+    SELECT f.*, b.base + f.n AS seq FROM fresh f JOIN numbered b ON b.id = f.conversation_id
+), written AS (
+    INSERT INTO entries (conversation_id, seq, kind, sender_id, client_id, created_at, body, reply_to)
+    SELECT conversation_id, seq, 'message', sender_id, client_id, statement_timestamp(), body, nullif(reply_to, 0)
+    FROM placed
+)
+SELECT ord, 0 AS outcome, seq, statement_timestamp() FROM placed
+UNION ALL
+SELECT i.ord,
+       CASE WHEN i.same THEN 1
+            WHEN i.from_seq IS NULL THEN 2
+            WHEN i.known_seq IS NOT NULL THEN 3
+            ELSE 4 END,
+       coalesce(i.known_seq, 0), coalesce(i.known_at, statement_timestamp())
+FROM input i WHERE NOT EXISTS (SELECT 1 FROM placed p WHERE p.ord = i.ord)`
+
+// outcome is what became of one message of a batch, as appendMessages says it.
+type outcome int
+
+const (
+	stored       outcome = iota
+	repeated             // it was in the log already
+	notMember            // or no such conversation
+	clientIDUsed         // by another message
+	noReplied            // reply_to is no message that the sender can see
+)
+
+func (o outcome) err() *problem.Error {
+	switch o {
+	case stored, repeated:
+		return nil
+	case notMember:
+		return ErrNotMember
+	case clientIDUsed:
+		return ErrClientID
+	default:
+		return ErrNoReplied
+	}
+}
+
+type result struct {
+	outcome outcome
+	seq     Seq
+	at      time.Time
+}
+
+// append stores a batch in one round trip and one transaction. It returns after the
+// commit: only the end of the pipeline says that it happened.
+func (q queries) append(ctx context.Context, batch []*pending, results []result) (_ []result, err error) {
+	n := len(batch)
+	var (
+		conversations = make([]ConversationID, n)
+		senders       = make([]accounts.UserID, n)
+		clients       = make([]uuid.UUID, n)
+		bodies        = make([]string, n)
+		replies       = make([]int64, n)
+	)
+	for i, p := range batch {
+		conversations[i], senders[i], clients[i], bodies[i], replies[i] =
+			p.ConversationID, p.SenderID, p.ClientID, p.Body, int64(p.ReplyTo)
+	}
+	b := &pgx.Batch{}
+	b.Queue(lockConversations, conversations)
+	b.Queue(appendMessages, conversations, senders, clients, bodies, replies)
+	br := q.db.SendBatch(ctx, b)
+	defer func() {
+		// The pipeline's statements are one implicit transaction, committed at its end.
+		if e := br.Close(); err == nil && e != nil {
+			err = fmt.Errorf("commit a batch: %w", e)
+		}
+	}()
+	if _, err := br.Exec(); err != nil {
+		return results, fmt.Errorf("lock conversations: %w", err)
+	}
+	rows, err := br.Query()
+	if err != nil {
+		return results, fmt.Errorf("append messages: %w", err)
+	}
+	defer rows.Close()
+	results = append(results, make([]result, n)...)
+	answered := 0
+	for rows.Next() {
+		var (
+			ord int64
+			r   result
+		)
+		if err := rows.Scan(&ord, &r.outcome, &r.seq, &r.at); err != nil {
+			return results, fmt.Errorf("read an appended message: %w", err)
+		}
+		r.at = r.at.UTC()
+		results[ord-1] = r
+		answered++
+	}
+	if err := rows.Err(); err != nil {
+		return results, fmt.Errorf("append messages: %w", err)
+	}
+	if answered != n {
+		return results, fmt.Errorf("append messages: %d answers for %d messages", answered, n)
+	}
+	return results, nil
+}
+
+const selectConversationsOf = `
+SELECT c.id, c.last_seq FROM members m JOIN conversations c ON c.id = m.conversation_id
+WHERE m.user_id = $1 AND m.until_seq IS NULL`
+
+// conversationsOf gives the conversations a user is in, and how far their logs reach.
+func (q queries) conversationsOf(ctx context.Context, user accounts.UserID) (ids []ConversationID, lasts []Seq, err error) {
+	rows, err := q.db.Query(ctx, selectConversationsOf, user)
+	if err != nil {
+		return nil, nil, err
+	}
+	var (
+		id   ConversationID
+		last Seq
+	)
+	_, err = pgx.ForEachRow(rows, []any{&id, &last}, func() error {
+		ids, lasts = append(ids, id), append(lasts, last)
+		return nil
+	})
+	return ids, lasts, err
+}
+
+const selectEntriesAfter = `
+SELECT ` + EntryColumns + ` FROM entries e
+WHERE e.conversation_id = $1 AND e.seq > $2 ORDER BY e.seq LIMIT $3`
+
+// entriesAfter reads the log for delivery; who gets the entries is the gate's business.
+func (q queries) entriesAfter(ctx context.Context, id ConversationID, after Seq, limit int) ([]Entry, error) {
+	rows, err := q.db.Query(ctx, selectEntriesAfter, id, after, limit)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (Entry, error) { return ScanEntry(r) })
+}
+
+const selectLastSeqs = `SELECT id, last_seq FROM conversations WHERE id = ANY($1::uuid[])`
+
+type head struct {
+	id   ConversationID
+	last Seq
+}
+
+func (q queries) lastSeqs(ctx context.Context, ids []ConversationID) ([]head, error) {
+	rows, err := q.db.Query(ctx, selectLastSeqs, ids)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (head, error) {
+		var h head
+		err := r.Scan(&h.id, &h.last)
+		return h, err
+	})
+}
+
+const selectActiveUser = `SELECT true FROM users WHERE id = $1 AND disabled_at IS NULL`
+
+func (q queries) isActiveUser(ctx context.Context, id accounts.UserID) (bool, error) {
+	var active bool
+	err := q.db.QueryRow(ctx, selectActiveUser, id).Scan(&active)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return false, nil
+	}
+	return active, err
+}
+
+const selectDirect = `
+SELECT id FROM conversations
+WHERE kind = 'direct' AND direct_low = least($1::uuid, $2::uuid) AND direct_high = greatest($1::uuid, $2::uuid)`
+
+// direct finds the conversation of a pair.
+func (q queries) direct(ctx context.Context, a, b accounts.UserID) (id ConversationID, found bool, err error) {
+	err = q.db.QueryRow(ctx, selectDirect, a, b).Scan(&id)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return id, false, nil
+	}
+	return id, err == nil, err
+}
+
+const insertDirect = `
+INSERT INTO conversations (id, kind, direct_low, direct_high, last_seq)
+VALUES ($1, 'direct', least($2::uuid, $3::uuid), greatest($2::uuid, $3::uuid), 1)
+ON CONFLICT (direct_low, direct_high) WHERE kind = 'direct' DO NOTHING`
+
+// insertDirect makes the conversation of a pair, unless it is there: then, or as soon
+// as somebody else's commits, it says false.
+func (q queries) insertDirect(ctx context.Context, id ConversationID, a, b accounts.UserID) (bool, error) {
+	tag, err := q.db.Exec(ctx, insertDirect, id, a, b)
+	return tag.RowsAffected() == 1, err
+}
+
+const insertMembers = `
+INSERT INTO members (conversation_id, user_id, role, from_seq)
+SELECT $1, u, 'member', 1 FROM unnest($2::uuid[]) AS u`
+
+func (q queries) insertMembers(ctx context.Context, id ConversationID, users []accounts.UserID) error {
+	_, err := q.db.Exec(ctx, insertMembers, id, users)
+	return err
+}
+
+const insertCreated = `
+INSERT INTO entries (conversation_id, seq, kind, sender_id, created_at, detail)
+VALUES ($1, 1, 'created', $2, statement_timestamp(), $3)`
+
+func (q queries) insertCreated(ctx context.Context, id ConversationID, by accounts.UserID, d Detail) error {
+	_, err := q.db.Exec(ctx, insertCreated, id, by, d)
+	return err
+}

@@ -1,0 +1,305 @@
+package chat
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"parley/accounts"
+	"parley/store"
+)
+
+const (
+	// queueLength is how many messages may wait for one writer: about a quarter of a
+	// second's work. Beyond, a sender is told to try again, instead of everybody
+	// waiting ever longer.
+	queueLength = 4096
+	// batchLength is how many messages one transaction holds at most. Beyond 256 a
+	// commit costs no less per message, only longer.
+	batchLength = 256
+	// patience is how long a message waits for a database that does not answer. Then its
+	// sender is told that the outcome is unknown, as soon as the attempt under way ends.
+	patience = 5 * time.Second
+	// attemptTimeout bounds one round trip to the database.
+	attemptTimeout = 5 * time.Second
+)
+
+// Outgoing is a message on its way into the log.
+type Outgoing struct {
+	ConversationID ConversationID
+	SenderID       accounts.UserID
+	ClientID       uuid.UUID
+	Body           string
+	ReplyTo        Seq // 0: none
+}
+
+// Sent says where a message is in the log.
+type Sent struct {
+	ConversationID ConversationID `json:"conversation_id"`
+	Seq            Seq            `json:"seq"`
+	ClientID       uuid.UUID      `json:"client_id"`
+	CreatedAt      time.Time      `json:"created_at"`
+	Repeat         bool           `json:"-"` // it was there already
+}
+
+// pending is an Outgoing with whom to tell, and since when it waits.
+type pending struct {
+	Outgoing
+	since time.Time
+	done  func(Sent, error)
+}
+
+// writer stores the messages of the conversations that fall to it. Whatever has queued
+// since its last commit becomes the next batch: alone when idle, which is the lowest
+// latency, and many under load, which is the lowest cost (group commit).
+type writer struct {
+	s     *Service
+	queue chan *pending
+	stop  chan struct{} // closed when nothing more is taken
+	ended chan struct{} // closed when nobody writes any more
+
+	batch    []*pending
+	results  []result
+	inBatch  map[key]struct{}
+	heldOver []*pending // same key as one in the batch; waits for what becomes of that
+}
+
+type key struct {
+	conversation ConversationID
+	client       uuid.UUID
+}
+
+func (p *pending) key() key { return key{p.ConversationID, p.ClientID} }
+
+func newWriter(s *Service) *writer {
+	return &writer{
+		s:       s,
+		queue:   make(chan *pending, queueLength),
+		stop:    make(chan struct{}),
+		ended:   make(chan struct{}),
+		inBatch: make(map[key]struct{}, batchLength),
+	}
+}
+
+// writerOf gives the writer of a conversation: always the same, so that messages of one
+// connection to one conversation are stored in the order they came.
+func (s *Service) writerOf(id ConversationID) *writer { return s.writers[int(id[15])%len(s.writers)] }
+
+// put queues a message. It never blocks.
+func (w *writer) put(p *pending) error {
+	select {
+	case <-w.stop:
+		return errStopped
+	default:
+	}
+	select {
+	case w.queue <- p:
+	default:
+		return ErrOverloaded
+	}
+	select {
+	case <-w.ended: // while p was on its way into the queue
+		w.refuse()
+	default:
+	}
+	return nil
+}
+
+// refuse answers what waits in the queue when nobody will write it.
+func (w *writer) refuse() {
+	for {
+		select {
+		case p := <-w.queue:
+			p.done(Sent{}, errStopped)
+		default:
+			return
+		}
+	}
+}
+
+// run writes until ctx ends and the queue is empty.
+func (w *writer) run(ctx context.Context) {
+	for {
+		if len(w.batch) == 0 && len(w.heldOver) == 0 {
+			select {
+			case p := <-w.queue:
+				w.take(p)
+			case <-ctx.Done():
+				w.finish()
+				return
+			}
+		}
+		if w.fill(); len(w.batch) > 0 {
+			w.write()
+		}
+	}
+}
+
+// finish commits what was taken before the end. It takes no longer than patience and an
+// attempt: by then every message was stored or given up.
+func (w *writer) finish() {
+	close(w.stop)
+	for w.fill(); len(w.batch) > 0; w.fill() {
+		w.write()
+	}
+	close(w.ended)
+	w.refuse()
+}
+
+// fill takes what waits, up to a batch.
+func (w *writer) fill() {
+	held := w.heldOver
+	w.heldOver = nil
+	for _, p := range held {
+		w.take(p)
+	}
+	for len(w.batch) < batchLength {
+		select {
+		case p := <-w.queue:
+			w.take(p)
+		default:
+			return
+		}
+	}
+}
+
+// take adds a message to the batch, unless it has waited too long already, behind others
+// that the database did not answer. A second one with the same key waits for the next
+// batch, where the database answers it as it answers every repeat.
+func (w *writer) take(p *pending) {
+	if time.Since(p.since) >= patience {
+		p.done(Sent{}, ErrUnknown)
+		return
+	}
+	k := p.key()
+	if _, twice := w.inBatch[k]; twice {
+		w.heldOver = append(w.heldOver, p)
+		return
+	}
+	w.inBatch[k] = struct{}{}
+	w.batch = append(w.batch, p)
+}
+
+// write makes one attempt at the batch. What may yet succeed stays in it.
+func (w *writer) write() {
+	err := w.attempt(w.batch)
+	if refused(err) {
+		err = w.oneByOne(err)
+	} else if err == nil {
+		w.settle(w.batch)
+		w.clear()
+	}
+	if err == nil {
+		return
+	}
+	// Unknown, not failed: the commit may have happened and only its answer been lost. The
+	// same batch again finds out, because known client_ids keep their place.
+	w.s.gates.doubt()
+	w.s.cfg.Logger.Warn("storing messages, will try again", "messages", len(w.batch), "err", err)
+	w.giveUp(err)
+	if len(w.batch) > 0 {
+		// Also during a shutdown: a database that is gone fails at once, every time.
+		time.Sleep(50*time.Millisecond + rand.N(100*time.Millisecond))
+	}
+}
+
+// refused says that the database answered, and that the answer to the same will be the
+// same: nothing was stored. What any other error leaves behind is unknown.
+func refused(err error) bool {
+	_, answered := errors.AsType[*pgconn.PgError](err)
+	return answered && !store.Transient(err)
+}
+
+// giveUp answers those who have waited long enough.
+func (w *writer) giveUp(err error) {
+	w.batch = slices.DeleteFunc(w.batch, func(p *pending) bool {
+		if time.Since(p.since) < patience {
+			return false
+		}
+		delete(w.inBatch, p.key())
+		p.done(Sent{}, ErrUnknown.Because(err))
+		return true
+	})
+}
+
+// oneByOne finds the messages that the database will not have, so that they alone fail.
+// An error says that the outcome of the first that is still in the batch is unknown.
+func (w *writer) oneByOne(why error) error {
+	for i, p := range w.batch {
+		one, err := w.batch[i:i+1], why
+		if len(w.batch) > 1 {
+			err = w.attempt(one)
+		}
+		switch {
+		case err == nil:
+			w.settle(one)
+		case refused(err):
+			p.done(Sent{}, fmt.Errorf("store a message: %w", err))
+		default:
+			for _, p := range w.batch[:i] {
+				delete(w.inBatch, p.key())
+			}
+			w.batch = slices.Delete(w.batch, 0, i)
+			return err
+		}
+	}
+	w.clear()
+	return nil
+}
+
+func (w *writer) clear() {
+	clear(w.batch)
+	w.batch = w.batch[:0]
+	clear(w.inBatch)
+}
+
+func (w *writer) attempt(batch []*pending) error {
+	// Not cut short by a shutdown: what was begun is finished.
+	ctx, cancel := context.WithTimeout(context.Background(), attemptTimeout)
+	defer cancel()
+	var err error
+	w.results, err = w.s.q.append(ctx, batch, w.results[:0])
+	return err
+}
+
+// settle tells the senders of a committed batch, and delivers.
+func (w *writer) settle(batch []*pending) {
+	s := w.s
+	for i, p := range batch {
+		r := w.results[i]
+		if err := r.outcome.err(); err != nil {
+			p.done(Sent{}, err)
+			continue
+		}
+		sent := Sent{p.ConversationID, r.seq, p.ClientID, r.at, r.outcome == repeated}
+		if sent.Repeat {
+			p.done(sent, nil)
+			// Perhaps stored by an attempt whose answer was lost, and nobody was told.
+			s.gates.hint(p.ConversationID, r.seq)
+			s.sent(p, r.seq)
+			continue
+		}
+		e := Entry{
+			ConversationID: p.ConversationID, Seq: r.seq, Kind: KindMessage, SenderID: p.SenderID,
+			ClientID: p.ClientID, CreatedAt: r.at, Body: p.Body, ReplyTo: p.ReplyTo,
+		}
+		// Encoded first: the sender's reply and entry then reach the outbox one right after
+		// the other, and the network in one write.
+		frame := s.gates.encode(e)
+		p.done(sent, nil)
+		s.gates.deliver(e, frame)
+		s.sent(p, r.seq)
+	}
+}
+
+func (s *Service) sent(p *pending, seq Seq) {
+	if s.cfg.Sent != nil {
+		s.cfg.Sent(p.ConversationID, p.SenderID, seq)
+	}
+}

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"golang.org/x/term"
+
+	"parley/store"
+)
+
+// config is all of the configuration. Each setting is a flag, a variable and a key of the
+// configuration file, in this order of precedence; the names of the variables are part of
+// the public contract. A variable of a secret can be given as NAME_FILE.
+type config struct {
+	ConfigFile     string   `name:"config" env:"PARLEY_CONFIG" placeholder:"FILE" help:"YAML file with these settings, named as here with _ for -."`
+	Listen         string   `env:"PARLEY_LISTEN" placeholder:"HOST:PORT" help:"Address to serve on. Default :8080."`
+	Port           uint16   `env:"PORT" placeholder:"PORT" help:"Port to serve on at all addresses, where --listen is not given."`
+	DataDir        string   `env:"PARLEY_DATA_DIR" placeholder:"DIR" help:"Directory of the built-in database. Default ./data, for root /var/lib/parley."`
+	DatabaseURL    string   `env:"DATABASE_URL" secret:"" placeholder:"URL" help:"A PostgreSQL (15 or later) of your own instead of the built-in one."`
+	BaseURL        string   `env:"PARLEY_BASE_URL" placeholder:"URL" help:"Address people reach the server at, also with a path. Default: whatever they use."`
+	Signup         string   `env:"PARLEY_SIGNUP" enum:"invite,open,closed" default:"invite" help:"Who may sign up: invite, open or closed."`
+	MembersInvite  bool     `env:"PARLEY_MEMBERS_INVITE" help:"Let everybody invite, not only admins."`
+	TrustedProxies []string `env:"PARLEY_TRUSTED_PROXIES" default:"127.0.0.0/8,::1/128" placeholder:"CIDR,…" help:"Addresses and networks whose X-Forwarded-* headers count, or none. Default: this machine."`
+	RateLimits     string   `env:"PARLEY_RATE_LIMITS" enum:"on,off" default:"on" help:"Limit requests and wrong passwords: on, or off for load tests."`
+	LogLevel       string   `env:"PARLEY_LOG_LEVEL" enum:"debug,info,warn,error" default:"info" help:"What is logged: debug, info, warn or error."`
+	LogFormat      string   `env:"PARLEY_LOG_FORMAT" enum:"auto,text,json" default:"auto" help:"text, json, or auto: text on a terminal, else json."`
+
+	baseURL    *url.URL       // of BaseURL
+	proxies    []netip.Prefix // of TrustedProxies
+	unknownEnv []string       // variables to warn of
+}
+
+// settingVariables are the names of the variables that config takes.
+func settingVariables() []string {
+	var names []string
+	for f := range reflect.TypeFor[config]().Fields() {
+		name := f.Tag.Get("env")
+		if name == "" {
+			continue
+		}
+		names = append(names, name)
+		if _, secret := f.Tag.Lookup("secret"); secret {
+			names = append(names, name+"_FILE")
+		}
+	}
+	return names
+}
+
+// check fills in defaults that depend on others and parses what kong does not.
+func (c *config) check() error {
+	if c.Listen == "" {
+		c.Listen = ":8080"
+		if c.Port != 0 {
+			c.Listen = ":" + strconv.Itoa(int(c.Port))
+		}
+	}
+	if _, port, err := net.SplitHostPort(c.Listen); err != nil {
+		return fmt.Errorf("listen: %q is not of the form HOST:PORT", c.Listen)
+	} else if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return fmt.Errorf("listen: %q has no valid port", c.Listen)
+	}
+	if c.DataDir == "" {
+		c.DataDir = store.DefaultDataDir()
+	}
+	if c.BaseURL != "" {
+		u, err := url.Parse(c.BaseURL)
+		if err != nil {
+			return errors.New("base-url: not a URL") // the error quotes it, perhaps with a password
+		}
+		c.baseURL = u // web checks the rest
+	}
+	for _, text := range c.TrustedProxies {
+		if text = strings.TrimSpace(text); text == "none" && len(c.TrustedProxies) == 1 {
+			break
+		}
+		p, err := netip.ParsePrefix(text)
+		if ip, ipErr := netip.ParseAddr(text); ipErr == nil {
+			p, err = ip.Prefix(ip.BitLen())
+		}
+		if err != nil {
+			return fmt.Errorf("trusted-proxies: %q is neither an address nor a network such as 10.0.0.0/8", text)
+		}
+		c.proxies = append(c.proxies, p.Masked())
+	}
+	return nil
+}
+
+// localAddr is where this machine reaches the server: the address it listens on, with
+// another port if one is given.
+func (c *config) localAddr(port string) string {
+	host, own, _ := net.SplitHostPort(c.Listen) // check has seen to it
+	if port == "" {
+		port = own
+	}
+	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return net.JoinHostPort(host, port)
+}
+
+// logger makes the log that goes to w.
+func (c *config) logger(p *program) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
+		panic(err) // the enum above allows only levels
+	}
+	opts := &slog.HandlerOptions{Level: level}
+	f, ok := p.stderr.(*os.File)
+	if c.LogFormat == "text" || c.LogFormat == "auto" && ok && term.IsTerminal(int(f.Fd())) {
+		return slog.New(slog.NewTextHandler(p.stderr, opts))
+	}
+	return slog.New(slog.NewJSONHandler(p.stderr, opts))
+}

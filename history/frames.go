@@ -1,0 +1,29 @@
+package history
+
+import (
+	"context"
+
+	"parley/accounts"
+	"parley/hub"
+	"parley/problem"
+)
+
+// maxHeld bounds how many conversations one sync may name. A frame of 64 KB holds
+// about 1,300.
+const maxHeld = 2000
+
+var errHeld = problem.Newf(problem.TooLarge, "A sync can name %d conversations at most.", maxHeld)
+
+// Frames registers sync.
+func (s *Service) Frames(m *hub.Mux) { m.Handle("sync", s.frameSync) }
+
+func (s *Service) frameSync(ctx context.Context, r *hub.Request) (any, error) {
+	var held Held
+	if err := r.Bind(&held); err != nil {
+		return nil, err
+	}
+	if len(held.Conversations) > maxHeld {
+		return nil, errHeld
+	}
+	return s.Sync(ctx, accounts.UserID(r.Conn.UserID), held)
+}

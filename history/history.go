@@ -1,0 +1,108 @@
+// Package history reads the log: pages for people, the raw entries for catching up, and
+// the sync of a client that was away. It writes nothing. Who may read what is decided in
+// the statements that read: a member reads the interval of their membership.
+package history
+
+import (
+	"context"
+	"fmt"
+
+	"parley/accounts"
+	"parley/chat"
+	"parley/store"
+
+	"github.com/google/uuid"
+)
+
+// Config is what the Service needs.
+type Config struct {
+	DB    *store.DB
+	Chat  *chat.Service
+	Epoch uuid.UUID
+}
+
+// Service reads the logs.
+type Service struct {
+	cfg Config
+	q   queries
+}
+
+// New makes a Service.
+func New(cfg Config) *Service { return &Service{cfg, queries{cfg.DB}} }
+
+// Page is a stretch of a conversation, ascending by seq.
+type Page struct {
+	Messages  []chat.Message `json:"messages"`
+	HasBefore bool           `json:"has_before" doc:"There is something before the first message"`
+	HasAfter  bool           `json:"has_after" doc:"There is something after the last message"`
+}
+
+// Bound says how the seq of a Range limits the page.
+type Bound int
+
+// The bounds. Before and After do not include the seq, Around does.
+const (
+	Newest Bound = iota // the seq does not matter
+	Before
+	After
+	Around
+)
+
+// Range says which page. Limit is 1 to 100.
+type Range struct {
+	Bound Bound
+	Seq   chat.Seq
+	Limit int
+}
+
+// Page reads a page by seq: an index range, however long the conversation is. Errors:
+// chat.ErrNotMember.
+func (s *Service) Page(ctx context.Context, me accounts.UserID, id chat.ConversationID, r Range) (Page, error) {
+	var (
+		v       view
+		entries []chat.Entry
+		err     error
+	)
+	switch r.Bound {
+	case After:
+		v, entries, err = s.q.pageUp(ctx, me, id, r.Seq, r.Limit)
+	case Around:
+		v, entries, err = s.q.pageAround(ctx, me, id, r.Seq, r.Limit)
+	case Before:
+		v, entries, err = s.q.pageDown(ctx, me, id, r.Seq, r.Limit)
+	default:
+		v, entries, err = s.q.pageDown(ctx, me, id, maxSeq, r.Limit)
+	}
+	if err != nil {
+		return Page{}, fmt.Errorf("read a page: %w", err)
+	}
+	if !v.member {
+		return Page{}, chat.ErrNotMember
+	}
+	p := Page{Messages: make([]chat.Message, len(entries))}
+	for i, e := range entries {
+		p.Messages[i] = e.AsMessage()
+	}
+	if n := len(entries); n > 0 {
+		p.HasBefore = entries[0].Seq > v.first
+		p.HasAfter = entries[n-1].Seq < v.last
+	} else {
+		// Nothing in that direction: all there is lies in the other one.
+		p.HasBefore = r.Bound == After || r.Bound == Around
+		p.HasAfter = r.Bound == Before
+	}
+	return p, nil
+}
+
+// Entries reads up to limit entries of the log after a seq, and how far it reaches for
+// this member. Errors: chat.ErrNotMember.
+func (s *Service) Entries(ctx context.Context, me accounts.UserID, id chat.ConversationID, after chat.Seq, limit int) ([]chat.Entry, chat.Seq, error) {
+	v, entries, err := s.q.pageUp(ctx, me, id, after, limit)
+	if err != nil {
+		return nil, 0, fmt.Errorf("read the log: %w", err)
+	}
+	if !v.member {
+		return nil, 0, chat.ErrNotMember
+	}
+	return entries, v.last, nil
+}

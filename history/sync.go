@@ -1,0 +1,143 @@
+package history
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"parley/accounts"
+	"parley/chat"
+)
+
+const (
+	// syncBytes bounds the conversations and entries of a sync's answer, as JSON. The
+	// conversations get half of it at most, and one always fits.
+	syncBytes = 256 << 10
+	// syncConversations and syncEntries are how many are read at most, a little more than
+	// could fit.
+	syncConversations = 400
+	syncEntries       = 1000
+	// syncEach is how many entries of one conversation are read at most, so that the others
+	// get their turn.
+	syncEach = 500
+	// syncMore is how many conversations More names at most.
+	syncMore = 2000
+)
+
+// Held is what a client has: how far it got in each conversation that it keeps.
+type Held struct {
+	Conversations map[chat.ConversationID]chat.Seq `json:"conversations"`
+	KnownEpoch    uuid.UUID                        `json:"known_epoch"`
+}
+
+// Missed is what a client lacks. Conversations has those that it does not know or that
+// went on, most recent first; Entries is what is missing in those it keeps, in order
+// within each; More names those that are not brought to their last_seq, or not in
+// Conversations: their rest is paged over HTTP. Conversations that the client did not
+// name have no entries here. All of it is bounded; a client that syncs again with what it
+// has got by then gets what did not fit.
+type Missed struct {
+	Conversations []chat.Conversation   `json:"conversations"`
+	Entries       []chat.Entry          `json:"entries"`
+	More          []chat.ConversationID `json:"more"`
+}
+
+// Sync gives what a client missed. With another epoch than the server's it gives only
+// the conversations, and the client starts afresh: what it holds may never have
+// happened here.
+func (s *Service) Sync(ctx context.Context, me accounts.UserID, held Held) (Missed, error) {
+	m := Missed{Entries: []chat.Entry{}, More: []chat.ConversationID{}}
+	heads, err := s.q.heads(ctx, me)
+	if err != nil {
+		return m, fmt.Errorf("sync: %w", err)
+	}
+	afresh := held.KnownEpoch != uuid.Nil && held.KnownEpoch != s.cfg.Epoch
+	behind := slices.DeleteFunc(heads, func(h head) bool { // not known, or with something new
+		have, known := held.Conversations[h.id]
+		return known && have >= h.last && !afresh
+	})
+	room := allowance(syncBytes / 2)
+	if m.Conversations, err = s.faces(ctx, me, behind, &room); err != nil {
+		return m, fmt.Errorf("sync: %w", err)
+	}
+	room += syncBytes / 2
+
+	told := make(map[chat.ConversationID]bool, len(m.Conversations))
+	for _, c := range m.Conversations {
+		told[c.ID] = true
+	}
+	reached := make(map[chat.ConversationID]chat.Seq)
+	var gaps []gap
+	left := chat.Seq(syncEntries)
+	for _, h := range behind {
+		have, known := held.Conversations[h.id]
+		switch {
+		case afresh && told[h.id]:
+			reached[h.id] = h.last // there are to be no entries
+		case known && told[h.id] && left > 0:
+			have = max(have, h.first-1)
+			upTo := min(h.last, have+min(left, syncEach))
+			left -= upTo - have
+			gaps = append(gaps, gap{h.id, have, upTo})
+		}
+	}
+	if len(gaps) > 0 {
+		err := s.q.missed(ctx, me, gaps, int(room), func(e chat.Entry) (bool, error) {
+			fits, err := room.take(e)
+			if fits {
+				m.Entries = append(m.Entries, e)
+				reached[e.ConversationID] = e.Seq
+			}
+			return fits, err
+		})
+		if err != nil {
+			return m, fmt.Errorf("sync: %w", err)
+		}
+	}
+	for _, h := range behind {
+		if reached[h.id] < h.last && len(m.More) < syncMore {
+			m.More = append(m.More, h.id)
+		}
+	}
+	return m, nil
+}
+
+// faces describes as many conversations as there is room for.
+func (s *Service) faces(ctx context.Context, me accounts.UserID, of []head, room *allowance) ([]chat.Conversation, error) {
+	ids := make([]chat.ConversationID, min(len(of), syncConversations))
+	for i := range ids {
+		ids[i] = of[i].id
+	}
+	list, err := s.cfg.Chat.Conversations(ctx, me, ids)
+	if err != nil {
+		return nil, err
+	}
+	for i, c := range list {
+		if fits, err := room.take(c); err != nil {
+			return nil, err
+		} else if !fits {
+			return list[:i], nil
+		}
+	}
+	return list, nil
+}
+
+// allowance is how many bytes of JSON still fit.
+type allowance int
+
+// take uses up what v needs, if it fits.
+func (a *allowance) take(v any) (bool, error) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return false, fmt.Errorf("measure an answer: %w", err)
+	}
+	n := allowance(len(b) + 1) // the comma
+	if n > *a {
+		return false, nil
+	}
+	*a -= n
+	return true, nil
+}

@@ -1,0 +1,196 @@
+package hub
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"github.com/coder/websocket"
+	"github.com/google/uuid"
+	"golang.org/x/time/rate"
+)
+
+// keptOutbox is how many frames an idle outbox has room for at most, so that one burst
+// does not cost every connection memory for the rest of its life.
+const keptOutbox = 256
+
+// Conn is one WebSocket connection. Packages only get to see authenticated ones.
+type Conn struct {
+	// ID names the connection in logs.
+	ID uuid.UUID
+	Identity
+
+	hub   *Hub
+	ws    *websocket.Conn
+	net   *corkedConn
+	limit *rate.Limiter // nil without rate limits
+
+	heard   atomic.Int64 // second in which the client was last heard
+	writing atomic.Int64 // second in which the write under way began; 0 when there is none
+
+	mu       sync.Mutex // guards what follows
+	outbox   [][]byte
+	spare    [][]byte // the outbox before last, for its memory
+	queued   int      // bytes in the outbox, in early and in the write under way
+	flushing bool     // a flusher is running
+	opening  bool     // hello was not said yet
+	early    [][]byte // goes into the outbox after hello
+	closed   bool
+	goodbye  *websocket.CloseError // to say once the outbox is written
+}
+
+// Send puts an encoded frame into the outbox and returns at once. The bytes may be
+// shared with other connections and must not change. Frames are written in the order
+// of Send. A client that falls more than 1 MB behind is closed with code 4000: it
+// reconnects and catches up from the log, and nobody waits for it meanwhile.
+func (c *Conn) Send(frame []byte) {
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return
+	}
+	if c.queued+len(frame) > maxOutbox {
+		c.mu.Unlock()
+		c.abort(CloseSlowConsumer, "too far behind")
+		return
+	}
+	c.queued += len(frame)
+	if c.opening {
+		c.early = append(c.early, frame)
+		c.mu.Unlock()
+		return
+	}
+	c.outbox = append(c.outbox, frame)
+	c.unlockAndFlush()
+}
+
+// unlockAndFlush gives up the lock and starts a flusher if there is none. One lives only
+// while there is something to write: an idle connection keeps one goroutine, its reader.
+func (c *Conn) unlockAndFlush() {
+	start := !c.flushing
+	c.flushing = true
+	c.mu.Unlock()
+	if start {
+		go c.flush()
+	}
+}
+
+// hold keeps back what is sent from now on, until release.
+func (c *Conn) hold() {
+	c.mu.Lock()
+	c.opening = true
+	c.mu.Unlock()
+}
+
+// release sends hello, and then what was held back.
+func (c *Conn) release(hello []byte) {
+	c.mu.Lock()
+	c.opening = false
+	if c.closed {
+		c.mu.Unlock()
+		return
+	}
+	c.outbox = append(append(c.outbox, hello), c.early...)
+	c.queued += len(hello)
+	c.early = nil
+	c.unlockAndFlush()
+}
+
+// flush writes the outbox until it is empty, all that waits at a time in one write to
+// the network.
+func (c *Conn) flush() {
+	written := 0
+	for {
+		c.mu.Lock()
+		c.queued -= written
+		frames := c.outbox
+		if len(frames) == 0 || c.closed && c.goodbye == nil {
+			c.flushing = false
+			if cap(c.spare) > keptOutbox {
+				c.outbox, c.spare = nil, nil
+			}
+			goodbye := c.goodbye
+			c.mu.Unlock()
+			if goodbye != nil {
+				_ = c.ws.Close(goodbye.Code, goodbye.Reason) // the reader sees the end of it
+			}
+			return
+		}
+		c.outbox = c.spare[:0]
+		c.spare = frames
+		c.mu.Unlock()
+
+		c.writing.Store(c.hub.clock.Load())
+		n, err := c.write(frames)
+		c.writing.Store(0)
+		written = n
+		if err != nil {
+			_ = c.ws.CloseNow() // ends the reader, which cleans up
+			c.mu.Lock()
+			c.closed, c.goodbye, c.outbox, c.flushing = true, nil, nil, false
+			c.mu.Unlock()
+			return
+		}
+		clear(frames)
+	}
+}
+
+func (c *Conn) write(frames [][]byte) (n int, err error) {
+	c.net.cork()
+	for _, f := range frames {
+		n += len(f)
+		// Without a deadline of its own: the hub's watch closes a write that takes
+		// longer than writeDeadline, at the price of one timer for all.
+		if err = c.ws.Write(context.Background(), websocket.MessageText, f); err != nil {
+			break
+		}
+	}
+	if e := c.net.uncork(); err == nil {
+		err = e
+	}
+	return n, err
+}
+
+// Close writes what waits in the outbox, then a close frame, and ends the connection.
+// It returns at once. The first close decides the code.
+func (c *Conn) Close(code websocket.StatusCode, reason string) {
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return
+	}
+	c.closed = true
+	c.goodbye = &websocket.CloseError{Code: code, Reason: reason}
+	c.unlockAndFlush()
+}
+
+// abort closes without waiting for the outbox, which the client does not take.
+func (c *Conn) abort(code websocket.StatusCode, reason string) {
+	c.mu.Lock()
+	again := c.closed && c.goodbye == nil
+	c.closed, c.goodbye, c.outbox = true, nil, nil
+	c.mu.Unlock()
+	if again {
+		return
+	}
+	go func() { // not here: who sends may hold locks
+		c.log().Info("closing connection", "code", int(code), "reason", reason)
+		// Waits at most five seconds for a write under way, then cuts.
+		_ = c.ws.Close(code, reason)
+	}()
+}
+
+// Closed says whether the connection is closed or about to be.
+func (c *Conn) Closed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closed
+}
+
+func (c *Conn) log() *slog.Logger {
+	return c.hub.cfg.Logger.With("conn_id", c.ID, "user_id", c.UserID)
+}
+
+// beat notes that the client was heard.
+func (c *Conn) beat() { c.heard.Store(c.hub.clock.Load()) }

@@ -1,0 +1,217 @@
+// Package hub owns WebSocket connections and their life: the handshake and who is
+// behind it, reading and dispatching frames, a bounded outbox, heartbeats, close codes
+// and the drain at shutdown. It offers Topics, the map from a key to the connections
+// interested in it, of which every feature package keeps an instance of its own.
+//
+// It knows nothing of conversations or users beyond their ids. What a frame means is
+// the business of the package that registered its type with the Mux.
+package hub
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/google/uuid"
+
+	"parley/problem"
+)
+
+// Subprotocol is the WebSocket subprotocol this server speaks.
+const Subprotocol = "parley.v1"
+
+// Close codes. 4000 to 4499 tell the client to reconnect, 4500 to 4999 not to.
+const (
+	CloseSlowConsumer     websocket.StatusCode = 4000
+	CloseHeartbeatMissed  websocket.StatusCode = 4001
+	CloseDraining         websocket.StatusCode = 4002
+	CloseNotAuthenticated websocket.StatusCode = 4500
+	CloseSessionEnded     websocket.StatusCode = 4501
+	CloseProtocolError    websocket.StatusCode = 4502
+)
+
+// Limits of a connection that nobody had reason to configure yet.
+const (
+	maxFrame     = 64 << 10 // bytes a client may send in one frame
+	maxID        = 64       // bytes in a request's id
+	maxOutbox    = 1 << 20  // bytes waiting for one client before it counts as too slow
+	heartbeat    = 30 * time.Second
+	maxSilence   = 72 * time.Second // with the one-second watch, reaped before 75 s
+	authDeadline = 5 * time.Second
+	// writeDeadline is how long one write to a socket may take.
+	writeDeadline = 10 * time.Second
+)
+
+// Identity is who a connection speaks for.
+type Identity struct {
+	UserID    uuid.UUID
+	SessionID uuid.UUID
+}
+
+// Config is what a Hub needs from the rest of the server.
+type Config struct {
+	Logger *slog.Logger
+	// Authenticate gives the owner of a session token, or an error with the code
+	// unauthenticated.
+	Authenticate func(ctx context.Context, token string) (Identity, error)
+	// CookieName is the session cookie's.
+	CookieName string
+	// OriginAllowed says whether the Origin header of a handshake is this server's.
+	OriginAllowed func(*http.Request) bool
+	// Translate turns errors of the layers below into problems.
+	Translate func(error) error
+	// Epoch is the database's identity, told to clients in hello.
+	Epoch uuid.UUID
+	// Version is the server's, told to clients in hello.
+	Version string
+	// RateLimits bounds the frames of one connection.
+	RateLimits bool
+}
+
+// Hub holds the connections of this process. Make it with New.
+type Hub struct {
+	cfg      Config
+	mux      Mux
+	sessions *Topics[uuid.UUID] // by session, to close them when it ends
+	opened   []func(context.Context, *Conn) error
+	topics   []leaver
+	clock    atomic.Int64 // seconds since the epoch, moved by Run: cheap to read per frame
+
+	mu       sync.Mutex // guards conns and draining
+	conns    map[*Conn]struct{}
+	draining bool
+
+	readers sync.WaitGroup
+	base    context.Context // of every handler; ends when Close gives up waiting
+	stop    context.CancelFunc
+}
+
+type leaver interface{ leave(*Conn) }
+
+// New makes a Hub. Handlers and topics are registered before it serves.
+func New(cfg Config) *Hub {
+	h := &Hub{cfg: cfg, conns: make(map[*Conn]struct{})}
+	h.base, h.stop = context.WithCancel(context.Background())
+	h.mux.handlers = make(map[string]Handler)
+	// Any frame counts as a sign of life, and each is noted where it is read; this one
+	// has nothing else to say.
+	h.mux.Handle("presence.heartbeat", func(context.Context, *Request) (any, error) { return struct{}{}, nil })
+	h.sessions = NewTopics[uuid.UUID](h)
+	h.clock.Store(time.Now().Unix())
+	return h
+}
+
+// Mux is where packages register the frames they answer.
+func (h *Hub) Mux() *Mux { return &h.mux }
+
+// OnOpen registers a function that runs for every authenticated connection before it
+// gets hello. An error from it refuses the connection.
+func (h *Hub) OnOpen(f func(context.Context, *Conn) error) { h.opened = append(h.opened, f) }
+
+// CloseSession closes every connection of a session with code 4501.
+func (h *Hub) CloseSession(id uuid.UUID) {
+	for _, c := range h.sessions.Conns(id) {
+		c.Close(CloseSessionEnded, "session ended")
+	}
+}
+
+// Connections is how many connections are open, those included that have yet to
+// authenticate.
+func (h *Hub) Connections() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.conns)
+}
+
+// Run watches over silent clients and stuck writes until ctx ends.
+func (h *Hub) Run(ctx context.Context) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case now := <-tick.C:
+			h.watch(now)
+		}
+	}
+}
+
+// watch closes who was silent for too long or holds up a write. One goroutine for all
+// connections: a timer for each would cost more than the sockets do.
+func (h *Hub) watch(now time.Time) {
+	h.clock.Store(now.Unix())
+	for _, c := range h.all() {
+		if since := c.writing.Load(); since != 0 && now.Unix()-since > int64(writeDeadline/time.Second) {
+			c.abort(CloseSlowConsumer, "write took too long")
+		} else if now.Unix()-c.heard.Load() >= int64(maxSilence/time.Second) {
+			c.abort(CloseHeartbeatMissed, "heartbeat missed")
+		}
+	}
+}
+
+func (h *Hub) all() []*Conn {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	conns := make([]*Conn, 0, len(h.conns))
+	for c := range h.conns {
+		conns = append(conns, c)
+	}
+	return conns
+}
+
+// Close refuses new connections, tells the open ones to reconnect elsewhere (4002)
+// and waits until their readers are gone or ctx ends. Replies that handlers still owe
+// are written before: stop the handlers' sources first or call it before they stop.
+func (h *Hub) Close(ctx context.Context) error {
+	h.mu.Lock()
+	h.draining = true
+	h.mu.Unlock()
+	for _, c := range h.all() {
+		c.Close(CloseDraining, "server is going away")
+	}
+	done := make(chan struct{})
+	go func() { h.readers.Wait(); close(done) }()
+	defer h.stop()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		h.stop() // cuts connections that are being read from, and handlers short
+		<-done
+		return ctx.Err()
+	}
+}
+
+// admit makes a connection one of the hub's, authenticated or not yet, unless the hub
+// is closing.
+func (h *Hub) admit(c *Conn) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.draining {
+		return false
+	}
+	h.conns[c] = struct{}{}
+	h.readers.Add(1)
+	return true
+}
+
+// remove forgets a connection everywhere.
+func (h *Hub) remove(c *Conn) {
+	c.mu.Lock()
+	c.closed = true
+	c.outbox = nil
+	c.mu.Unlock()
+	for _, t := range h.topics {
+		t.leave(c)
+	}
+	h.mu.Lock()
+	delete(h.conns, c)
+	h.mu.Unlock()
+}
+
+func (h *Hub) problem(err error) *problem.Error { return problem.From(h.cfg.Translate(err)) }

@@ -1,0 +1,241 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/coder/websocket"
+	"github.com/google/uuid"
+	"golang.org/x/time/rate"
+
+	"parley/problem"
+)
+
+// Frames of one connection beyond this are refused as rate_limited: a person types
+// far less, a bot can keep this up for ever.
+const (
+	framesPerSecond = 50
+	framesBurst     = 200
+)
+
+var (
+	errOrigin   = problem.New(problem.Forbidden, "This page may not connect here: its origin is not the server's public address.")
+	errDraining = &problem.Error{Code: problem.Unavailable, Detail: "The server is going away; try again in a moment.", RetryAfter: time.Second}
+	errNoID     = problem.New(problem.Invalid, "A request needs an id of 1 to 64 bytes.")
+	errTooFast  = &problem.Error{Code: problem.RateLimited, Detail: "Too many frames; slow down.", RetryAfter: time.Second}
+)
+
+// ServeHTTP makes the handshake. Who is asking comes from a bearer token, or from the
+// session cookie if the Origin header is this server's own, or from a first frame
+// `auth` within five seconds. A browser sees no HTTP status of a failed handshake, so
+// a token that is not valid is told with close code 4500 instead.
+func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	origin := r.Header.Get("Origin")
+	if origin != "" && !h.cfg.OriginAllowed(r) {
+		errOrigin.Write(w)
+		return
+	}
+	token, given := bearer(r)
+	if cookie, err := r.Cookie(h.cfg.CookieName); !given && err == nil && origin != "" {
+		token, given = cookie.Value, true
+	}
+	var (
+		who     Identity
+		refused error
+	)
+	if given {
+		if who, refused = h.cfg.Authenticate(r.Context(), token); refused != nil {
+			if p := h.problem(refused); p.Code != problem.Unauthenticated {
+				h.logUnexpected(p)
+				p.Write(w)
+				return
+			}
+		}
+	}
+
+	hj := &hijacker{ResponseWriter: w}
+	ws, err := websocket.Accept(hj, r, &websocket.AcceptOptions{
+		Subprotocols:       []string{Subprotocol},
+		CompressionMode:    websocket.CompressionDisabled,
+		InsecureSkipVerify: true, // the origin was checked above, exactly
+	})
+	if err != nil {
+		return // Accept has answered
+	}
+	ws.SetReadLimit(maxFrame)
+	c := &Conn{ID: uuid.New(), hub: h, ws: ws, net: hj.conn}
+	c.beat()
+	if h.cfg.RateLimits {
+		c.limit = rate.NewLimiter(framesPerSecond, framesBurst)
+	}
+	switch {
+	case ws.Subprotocol() == "" && r.Header.Get("Sec-WebSocket-Protocol") != "":
+		go closeQuietly(ws, CloseProtocolError, "the subprotocol is "+Subprotocol)
+	case refused != nil:
+		go closeQuietly(ws, CloseNotAuthenticated, "not authenticated")
+	case !h.admit(c):
+		go closeQuietly(ws, CloseDraining, errDraining.Detail)
+	default:
+		// The reader gets a goroutine of its own, so that the HTTP server's, with its
+		// buffers and the request, can go.
+		go h.serve(c, who, given)
+	}
+}
+
+// closeQuietly ends a handshake that came to nothing; how the client takes it is its
+// own affair.
+func closeQuietly(ws *websocket.Conn, code websocket.StatusCode, reason string) {
+	_ = ws.Close(code, reason)
+}
+
+func bearer(r *http.Request) (string, bool) {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	return strings.TrimSpace(token), strings.EqualFold(scheme, "Bearer")
+}
+
+// serve is a connection's life from the handshake to its end.
+func (h *Hub) serve(c *Conn, who Identity, known bool) {
+	defer h.readers.Done()
+	defer h.remove(c)
+	defer func() { _ = c.ws.CloseNow() }() // a no-op after an orderly close
+
+	var buf []byte
+	if !known {
+		var ok bool
+		if who, ok = h.awaitAuth(c, &buf); !ok {
+			return
+		}
+	}
+	c.Identity = who
+	if err := h.open(c); err != nil {
+		p := h.problem(err)
+		h.logUnexpected(p)
+		c.Close(websocket.StatusTryAgainLater, p.Detail)
+	}
+	h.read(c, buf)
+}
+
+// open makes an authenticated connection known to every package, then says hello. The
+// order matters: what is committed after hello reaches the connection. What is published
+// to it before waits, so that hello comes first.
+func (h *Hub) open(c *Conn) error {
+	c.hold()
+	h.sessions.Join(c, c.SessionID)
+	ctx, cancel := context.WithTimeout(h.base, authDeadline)
+	defer cancel()
+	for _, f := range h.opened {
+		if err := f(ctx, c); err != nil {
+			return err
+		}
+	}
+	c.release(EncodeEvent("hello", hello{c.UserID, c.SessionID, h.cfg.Epoch, int(heartbeat / time.Second), h.cfg.Version}))
+	return nil
+}
+
+type hello struct {
+	UserID        uuid.UUID `json:"user_id"`
+	SessionID     uuid.UUID `json:"session_id"`
+	Epoch         uuid.UUID `json:"epoch"`
+	HeartbeatS    int       `json:"heartbeat_s"`
+	ServerVersion string    `json:"server_version"`
+}
+
+// awaitAuth waits for the first frame, which has to be auth with a valid token.
+func (h *Hub) awaitAuth(c *Conn, buf *[]byte) (Identity, bool) {
+	// Not a context's deadline: that would cut the connection without a close frame.
+	late := time.AfterFunc(authDeadline, func() { closeQuietly(c.ws, CloseNotAuthenticated, "no auth frame") })
+	frame, ok := c.next(h.base, buf)
+	if !late.Stop() || !ok {
+		return Identity{}, false
+	}
+	ctx, cancel := context.WithTimeout(h.base, authDeadline)
+	defer cancel()
+	var data struct {
+		Token string `json:"token"`
+	}
+	req, err := h.request(c, frame)
+	if err != nil || req.Type != "auth" || req.Bind(&data) != nil {
+		closeQuietly(c.ws, CloseNotAuthenticated, "the first frame has to be auth")
+		return Identity{}, false
+	}
+	who, err := h.cfg.Authenticate(ctx, data.Token)
+	if err == nil {
+		req.Reply(struct{}{})
+		return who, true
+	}
+	if p := h.problem(err); p.Code != problem.Unauthenticated {
+		h.logUnexpected(p)
+		closeQuietly(c.ws, websocket.StatusTryAgainLater, p.Detail)
+	} else {
+		closeQuietly(c.ws, CloseNotAuthenticated, "not authenticated")
+	}
+	return Identity{}, false
+}
+
+// read dispatches frames until the connection ends.
+func (h *Hub) read(c *Conn, buf []byte) {
+	for {
+		frame, ok := c.next(h.base, &buf)
+		if !ok || c.Closed() {
+			return
+		}
+		c.beat()
+		req, err := h.request(c, frame)
+		switch {
+		case c.limit != nil && !c.limit.Allow():
+			req.Fail(errTooFast)
+		case err != nil:
+			req.Fail(err)
+		default:
+			h.mux.dispatch(h.base, req)
+		}
+	}
+}
+
+// next reads one text frame. It closes the connection and gives false for binary
+// (1003), bad UTF-8 (1007) and, in the library, for too much (1009). The bytes are
+// valid until the next call.
+func (c *Conn) next(ctx context.Context, buf *[]byte) ([]byte, bool) {
+	kind, r, err := c.ws.Reader(ctx)
+	if err != nil {
+		return nil, false
+	}
+	if kind != websocket.MessageText {
+		closeQuietly(c.ws, websocket.StatusUnsupportedData, "text frames only")
+		return nil, false
+	}
+	b := (*buf)[:0]
+	for {
+		if len(b) == cap(b) {
+			b = append(b, make([]byte, max(512, len(b)))...)[:len(b)]
+		}
+		n, err := r.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, false
+		}
+	}
+	// A large frame is rare; its memory is not kept for the connection's whole life.
+	if cap(b) <= 4<<10 {
+		*buf = b
+	}
+	if !utf8.Valid(b) {
+		closeQuietly(c.ws, websocket.StatusInvalidFramePayloadData, "not UTF-8")
+		return nil, false
+	}
+	return b, true
+}
+
+func (h *Hub) logUnexpected(p *problem.Error) {
+	if p.Code == problem.Internal {
+		h.cfg.Logger.Error("socket", "err", p)
+	}
+}

@@ -1,0 +1,1 @@
+DROP TABLE receipts, entries, members, conversations, login_failures, invites, sessions, users, instance;

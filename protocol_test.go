@@ -1,0 +1,153 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/coder/websocket"
+
+	"parley/accounts"
+)
+
+var update = flag.Bool("update", false, "write testdata/frames and the frames in docs/PROTOCOL.md anew")
+
+var (
+	uuids = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
+	times = regexp.MustCompile(`"\d{4}-\d\d-\d\dT[0-9:.]+Z"`)
+	block = regexp.MustCompile("(?s)```json ([a-z]+)\n(.*?)```")
+)
+
+// talk is what a client and the server said to each other, with ids and times made the
+// same in every run.
+type talk struct {
+	*socket
+	ids   map[string]string // shared by the talks of a test
+	lines []string
+}
+
+func (k *talk) note(mark, frame string) {
+	frame = uuids.ReplaceAllStringFunc(frame, func(id string) string {
+		if _, ok := k.ids[id]; !ok {
+			k.ids[id] = fmt.Sprintf("019a0000-0000-7000-8000-%012d", len(k.ids)+1)
+		}
+		return k.ids[id]
+	})
+	frame = times.ReplaceAllString(frame, `"2026-11-23T12:00:00.123456Z"`)
+	k.lines = append(k.lines, mark+" "+frame)
+}
+
+func (k *talk) say(frame string) {
+	k.t.Helper()
+	k.note(">", frame)
+	if err := k.Write(k.t.Context(), websocket.MessageText, []byte(frame)); err != nil {
+		k.t.Fatal(err)
+	}
+}
+
+// hear notes the next frame of a type that contains a text; others before it are passed
+// over.
+func (k *talk) hear(kind, text string) {
+	k.t.Helper()
+	for {
+		_, b, err := k.Read(k.t.Context())
+		if err != nil {
+			k.t.Fatalf("waiting for %s: %v", kind, err)
+		}
+		if f := string(b); strings.HasPrefix(f, `{"type":"`+kind+`"`) && strings.Contains(f, text) {
+			k.note("<", f)
+			return
+		}
+	}
+}
+
+// golden compares what was said since the last call with testdata and with the block of
+// that name in docs/PROTOCOL.md.
+func (k *talk) golden(name string) {
+	k.t.Helper()
+	got := strings.Join(k.lines, "\n") + "\n"
+	k.lines = nil
+	file, doc := filepath.Join("testdata", "frames", name+".txt"), filepath.Join("docs", "PROTOCOL.md")
+	page, err := os.ReadFile(doc)
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	if *update {
+		quoted := block.ReplaceAllStringFunc(string(page), func(b string) string {
+			if block.FindStringSubmatch(b)[1] == name {
+				return "```json " + name + "\n" + got + "```"
+			}
+			return b
+		})
+		for path, content := range map[string]string{file: got, doc: quoted} {
+			if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+				k.t.Fatal(err)
+			}
+		}
+		return
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	if got != string(want) {
+		k.t.Errorf("%s: want\n%s\ngot\n%s", name, want, got)
+	}
+	for _, b := range block.FindAllStringSubmatch(string(page), -1) {
+		if b[1] == name && b[2] != got {
+			k.t.Errorf("%s: %s has\n%s", name, doc, b[2])
+		}
+	}
+	if !strings.Contains(string(page), "```json "+name+"\n") {
+		k.t.Errorf("%s does not quote %s", doc, name)
+	}
+}
+
+// The frames that the documentation promises are those the server sends.
+func TestGoldenFrames(t *testing.T) {
+	t.Parallel()
+	s := startTest(t, nil)
+	ann, ben := s.person("ann", accounts.RoleMember), s.person("ben", accounts.RoleMember)
+	ids := map[string]string{}
+
+	a := &talk{socket: s.dial(person{}), ids: ids}
+	a.say(`{"type":"auth","id":"1","data":{"token":"` + ann.token + `"}}`)
+	a.lines[0] = strings.Replace(a.lines[0], ann.token, "TOKEN", 1)
+	a.hear("reply", "")
+	a.golden("auth")
+	a.hear("hello", "")
+	a.golden("hello")
+	a.say(`{"type":"message.fly","id":"2","data":{}}`)
+	a.hear("error", "")
+	a.golden("error")
+	a.say(`{"type":"presence.heartbeat","id":"3","data":{}}`)
+	a.hear("reply", "")
+	a.golden("heartbeat")
+
+	b := &talk{socket: s.dial(ben), ids: ids}
+	b.hear("hello", "")
+	b.lines = nil
+	c := s.conversation(ann, ben)
+	b.hear("conversation", "")
+	b.golden("conversation")
+
+	a.say(`{"type":"message.send","id":"4","data":{"conversation_id":"` + c + `","client_id":"019a0000-0000-7000-8000-0000000000c1","body":"Hello, Ben!"}}`)
+	a.hear("reply", "")
+	a.golden("send")
+	b.hear("entry", "Hello")
+	b.golden("entry")
+
+	a.say(`{"type":"sync","id":"5","data":{"conversations":{"` + c + `":1}}}`)
+	a.hear("reply", "")
+	a.golden("sync")
+
+	b.say(`{"type":"receipt.read","id":"6","data":{"conversation_id":"` + c + `","seq":2}}`)
+	b.hear("reply", "")
+	a.hear("receipt", ben.id.String())
+	b.lines = append(b.lines, a.lines...)
+	b.golden("receipt")
+}

@@ -1,0 +1,147 @@
+// Package receipts owns the watermarks: up to which entry a member's devices have a
+// conversation (delivered), and up to which the member has read it. It promises that a
+// mark never goes back. Marks are gathered in memory, the highest wins, and written a
+// few times a second in one batch; what a crash forgets, clients say again.
+package receipts
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"parley/accounts"
+	"parley/chat"
+	"parley/hub"
+	"parley/store"
+)
+
+// Config is what the Service needs.
+type Config struct {
+	DB             *store.DB
+	Logger         *slog.Logger
+	ByConversation *hub.Topics[chat.ConversationID]
+	ByUser         *hub.Topics[accounts.UserID]
+}
+
+// Service keeps the marks.
+type Service struct {
+	cfg  Config
+	q    queries
+	wake chan struct{} // holds one when there is something to write
+
+	mu      sync.Mutex // guards pending
+	pending map[owner]marks
+}
+
+type owner struct {
+	conversation chat.ConversationID
+	user         accounts.UserID
+}
+
+// marks are seqs; read implies delivered.
+type marks struct{ delivered, read chat.Seq }
+
+const (
+	// flushEvery is the shortest time between two writes. The first mark after a quiet
+	// while is written at once.
+	flushEvery = 200 * time.Millisecond
+	// flushRows is how many marks one statement writes.
+	flushRows    = 1000
+	flushTimeout = 5 * time.Second
+)
+
+// New makes a Service.
+func New(cfg Config) *Service {
+	return &Service{cfg: cfg, q: queries{cfg.DB}, wake: make(chan struct{}, 1), pending: make(map[owner]marks)}
+}
+
+// Delivered notes that a device of the user has the conversation up to seq.
+func (s *Service) Delivered(id chat.ConversationID, user accounts.UserID, seq chat.Seq) {
+	s.raise(owner{id, user}, marks{delivered: seq})
+}
+
+// Read notes that the user has read the conversation up to seq. A message of one's own
+// counts as read.
+func (s *Service) Read(id chat.ConversationID, user accounts.UserID, seq chat.Seq) {
+	s.raise(owner{id, user}, marks{seq, seq})
+}
+
+func (s *Service) raise(o owner, m marks) {
+	s.mu.Lock()
+	have := s.pending[o]
+	s.pending[o] = marks{max(have.delivered, m.delivered), max(have.read, m.read)}
+	s.mu.Unlock()
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run writes marks until ctx ends, and what is left then.
+func (s *Service) Run(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			// Its own deadline: the caller's context is over.
+			return s.flush(context.WithoutCancel(ctx))
+		case <-s.wake:
+		}
+		if err := s.flush(ctx); err != nil && ctx.Err() == nil {
+			s.cfg.Logger.Warn("writing receipts, will try again", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(flushEvery):
+		}
+	}
+}
+
+// flush writes what is pending; what could not be written is pending again.
+func (s *Service) flush(ctx context.Context) error {
+	s.mu.Lock()
+	taken := s.pending
+	s.pending = make(map[owner]marks)
+	s.mu.Unlock()
+	// In one order everywhere: replicas that write the same rows do not deadlock.
+	owners := make([]owner, 0, len(taken))
+	for o := range taken {
+		owners = append(owners, o)
+	}
+	slices.SortFunc(owners, func(a, b owner) int {
+		if c := bytes.Compare(a.conversation[:], b.conversation[:]); c != 0 {
+			return c
+		}
+		return bytes.Compare(a.user[:], b.user[:])
+	})
+	for rows := range slices.Chunk(owners, flushRows) {
+		if err := s.write(ctx, rows, taken); err != nil {
+			for _, o := range owners {
+				s.raise(o, taken[o]) // again those of earlier chunks: raising twice is harmless
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Service) write(ctx context.Context, rows []owner, taken map[owner]marks) error {
+	ctx, cancel := context.WithTimeout(ctx, flushTimeout)
+	defer cancel()
+	raised, err := s.q.raise(ctx, rows, taken)
+	if err != nil {
+		return fmt.Errorf("write receipts: %w", err)
+	}
+	for _, r := range raised {
+		frame := hub.EncodeEvent("receipt", r.Event)
+		if r.direct {
+			s.cfg.ByConversation.Publish(r.ConversationID, frame)
+		} else {
+			s.cfg.ByUser.Publish(r.UserID, frame)
+		}
+	}
+	return nil
+}

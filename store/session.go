@@ -1,0 +1,98 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// minVersion is the oldest PostgreSQL that will do, as server_version_num.
+const minVersion = 150000
+
+// sessionSQL prepares a connection. The settings go in a statement and not as startup
+// parameters, because a pooler in between refuses to start a session with parameters it
+// does not know. One round trip of the simple protocol, once a connection.
+//
+//   - Timeouts end what hangs on the server's side; see callTimeout for ours.
+//   - READ COMMITTED is what the writer's two statements rely on, whatever the default of
+//     the role or database.
+//   - Every statement is keyed and prepared. The tables grow from empty before anything
+//     has analysed them, so plans made from statistics would begin as sequential scans
+//     and stay so; planning anew for each call costs more than executing. Hence generic
+//     plans, and those by index. jit never pays for statements of a millisecond.
+//   - synchronous_commit is pinned at the value it has, so that a reload of the server's
+//     configuration cannot switch it off under a session that was checked.
+const sessionSQL = `
+SELECT current_setting('server_version_num'),
+       current_setting('server_version'),
+       current_setting('server_encoding'),
+       pg_is_in_recovery(),
+       current_setting('fsync'),
+       current_setting('full_page_writes'),
+       set_config('synchronous_commit', current_setting('synchronous_commit'), false),
+       set_config('application_name', 'parley', false),
+       set_config('client_encoding', 'UTF8', false),
+       set_config('timezone', 'UTC', false),
+       set_config('default_transaction_isolation', 'read committed', false),
+       set_config('statement_timeout', '8s', false),
+       set_config('lock_timeout', '4s', false),
+       set_config('idle_in_transaction_session_timeout', '15s', false),
+       set_config('jit', 'off', false),
+       set_config('plan_cache_mode', 'force_generic_plan', false),
+       set_config('enable_seqscan', 'off', false),
+       set_config('random_page_cost', '1.1', false)`
+
+// UnfitError says why a database cannot be used, as a sentence for the operator.
+type UnfitError struct{ Reason string }
+
+func (e *UnfitError) Error() string { return e.Reason }
+
+// prepareSession sets up a new connection and refuses one to an unfit server.
+func prepareSession(ctx context.Context, c *pgx.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	var s serverState
+	ignored := make([]string, 11)
+	dest := []any{&s.versionNum, &s.version, &s.encoding, &s.standby, &s.fsync, &s.fullPageWrites, &s.synchronousCommit}
+	for i := range ignored {
+		dest = append(dest, &ignored[i])
+	}
+	if err := c.QueryRow(ctx, sessionSQL, pgx.QueryExecModeSimpleProtocol).Scan(dest...); err != nil {
+		return fmt.Errorf("set up database session: %w", err)
+	}
+	if reason := s.unfit(); reason != "" {
+		return &UnfitError{reason}
+	}
+	return nil
+}
+
+type serverState struct {
+	versionNum, version, encoding            string
+	standby                                  bool
+	fsync, fullPageWrites, synchronousCommit string
+}
+
+// unfit says what makes the server unusable; empty if nothing does.
+func (s serverState) unfit() string {
+	if n, err := strconv.Atoi(s.versionNum); err != nil || n < minVersion {
+		return fmt.Sprintf("The database server is PostgreSQL %s; Parley needs version 15 or later.", s.version)
+	}
+	if s.encoding != "UTF8" {
+		return fmt.Sprintf("The database's encoding is %s; Parley needs a database created with ENCODING 'UTF8'.", s.encoding)
+	}
+	if s.standby {
+		return "The database server is a standby, which can only be read; point Parley at the primary."
+	}
+	const advice = " is off on the database server, so a crash could lose messages that were acknowledged. Parley does not run like this; set it to on"
+	switch {
+	case s.fsync == "off":
+		return "fsync" + advice + " in the server's configuration."
+	case s.fullPageWrites == "off":
+		return "full_page_writes" + advice + " in the server's configuration."
+	case s.synchronousCommit == "off":
+		return "synchronous_commit" + advice + " in the server's configuration, or for Parley's role or database if it is set there."
+	}
+	return ""
+}

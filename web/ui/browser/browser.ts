@@ -1,0 +1,91 @@
+import { existsSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import path from 'node:path';
+import { chromium, type Browser, type BrowserContext, type BrowserContextOptions, type Page } from 'playwright-core';
+import type { Parley } from './parley';
+import type { Account } from './people';
+
+// Debian's Chromium; every context is a fresh profile.
+
+const executablePath =
+  process.env.CHROMIUM ?? ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync);
+
+const screenshots = path.resolve(import.meta.dirname, '../screenshots');
+
+export const phone: BrowserContextOptions = {
+  viewport: { width: 390, height: 844 },
+  deviceScaleFactor: 2,
+  isMobile: true,
+  hasTouch: true,
+};
+
+export async function launch(): Promise<Browser> {
+  if (!executablePath) throw new Error('There is no Chromium; name one in CHROMIUM.');
+  return chromium.launch({
+    executablePath,
+    args: [
+      '--headless',
+      '--no-sandbox',
+      '--disable-gpu',
+      '--disable-quic',
+      '--no-first-run',
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--disable-sync',
+    ],
+  });
+}
+
+/** What a page complained about: errors nobody caught, refusals by the security policy. */
+const complaints = new WeakMap<BrowserContext, string[]>();
+
+export async function context(browser: Browser, o: BrowserContextOptions = {}): Promise<BrowserContext> {
+  const c = await browser.newContext({ viewport: { width: 1280, height: 800 }, locale: 'en-GB', reducedMotion: 'reduce', ...o });
+  const list: string[] = [];
+  complaints.set(c, list);
+  c.setDefaultTimeout(30_000);
+  c.on('weberror', (e) => list.push(String(e.error())));
+  c.on('console', (m) => {
+    // Failed requests are logged by the browser itself; the page says them in words.
+    if (m.type() === 'error' && !/Failed to load resource|WebSocket connection|ERR_/.test(m.text())) list.push(m.text());
+  });
+  return c;
+}
+
+export const complaintsOf = (c: BrowserContext): string[] => complaints.get(c) ?? [];
+
+/** A page of somebody who has just signed in. */
+export async function signedIn(browser: Browser, parley: Parley, who: Account, o: BrowserContextOptions = {}): Promise<Page> {
+  const page = await (await context(browser, o)).newPage();
+  await page.goto(`${parley.url}/`);
+  await signIn(page, who);
+  return page;
+}
+
+export async function signIn(page: Page, who: Account): Promise<void> {
+  await page.getByLabel('Username').fill(who.username);
+  await page.getByLabel('Password', { exact: true }).fill(who.password);
+  await page.getByRole('button', { name: 'Sign in' }).click();
+  await page.getByRole('button', { name: 'Your account and settings' }).waitFor();
+}
+
+export async function shoot(page: Page, name: string): Promise<void> {
+  await mkdir(screenshots, { recursive: true });
+  await page.screenshot({ path: path.join(screenshots, `${name}.png`) });
+}
+
+/** The texts of the messages shown, in order. */
+export const texts = (page: Page): Promise<string[]> => page.locator('[role=log] [role=article] .text').evaluateAll((all) =>
+    all.map((e) => {
+      const copy = e.cloneNode(true) as HTMLElement;
+      copy.querySelector('.meta')?.remove();
+      return copy.innerText.trim();
+    }),
+  );
+
+export const box = (page: Page, name: string) => page.getByRole('textbox', { name: `Message to ${name}` });
+
+export async function write(page: Page, name: string, text: string): Promise<void> {
+  await box(page, name).fill(text);
+  await box(page, name).press('Enter');
+}

@@ -1,0 +1,118 @@
+import { urlOf } from '../base';
+import { ApiError, toApiError } from './errors';
+import type { Conversation, Entries, Invite, Page, Session, User } from './types';
+
+/** No answer within this many milliseconds counts as no connection. */
+const timeout = 20_000;
+
+let onUnauthenticated = (): void => {};
+
+/** Is told when an answer says that the session is over. */
+export function whenUnauthenticated(f: () => void): void {
+  onUnauthenticated = f;
+}
+
+/** Answers that were asked for before anybody wanted them, by path. */
+const early = new Map<string, Promise<unknown>>();
+
+/** Asks now for what a page is going to need; the first who wants it gets the answer. */
+function prefetch(path: string): void {
+  const answer = call('GET', path, undefined, { quiet401: true });
+  answer.catch(() => {}); // said to who wants it, if anybody
+  early.set(path, answer);
+  setTimeout(() => early.delete(path), timeout);
+}
+
+async function call<T>(method: string, path: string, body?: unknown, opts: { quiet401?: boolean } = {}): Promise<T> {
+  const waiting = method === 'GET' ? early.get(path) : undefined;
+  if (waiting) {
+    early.delete(path);
+    return waiting as Promise<T>;
+  }
+  if (method !== 'GET') early.clear(); // it may change what was asked for, or who asks
+  let answer: Response;
+  let json: unknown;
+  try {
+    answer = await fetch(urlOf(`api/v1/${path}`), {
+      method,
+      credentials: 'same-origin',
+      headers: body === undefined ? {} : { 'Content-Type': 'application/json' },
+      body: body === undefined ? null : JSON.stringify(body),
+      signal: AbortSignal.timeout(timeout),
+    });
+    const text = await answer.text();
+    try {
+      json = text === '' ? undefined : JSON.parse(text);
+    } catch {
+      json = undefined; // a proxy's page; the status says enough
+    }
+  } catch {
+    throw new ApiError('offline');
+  }
+  if (!answer.ok) {
+    const err = toApiError(json, answer.status, Number(answer.headers.get('Retry-After')) || 0);
+    if (err.code === 'unauthenticated' && !opts.quiet401) onUnauthenticated();
+    throw err;
+  }
+  if (json === undefined && answer.status !== 204 && method === 'GET') throw new ApiError('internal');
+  return json as T;
+}
+
+const query = (params: Record<string, string | number | undefined>): string => {
+  const q = new URLSearchParams();
+  for (const [k, v] of Object.entries(params)) if (v !== undefined) q.set(k, String(v));
+  return q.size ? `?${q}` : '';
+};
+
+const listPath = (limit: number): string => `conversations${query({ limit })}`;
+const pagePath = (id: string, bound: Bound, limit: number): string => `conversations/${id}/messages${query({ ...bound, limit })}`;
+
+/** Asks for the list, and for the newest page of a conversation, before who asks is known. */
+export function prefetchFor(id: string | undefined, list: number, page: number): void {
+  prefetch(listPath(list));
+  if (id) prefetch(pagePath(id, {}, page));
+}
+
+export interface Person {
+  username: string;
+  display_name: string;
+  password: string;
+}
+
+/** Which page of a conversation; without a bound, the newest. */
+export interface Bound {
+  before?: number;
+  after?: number;
+  around?: number;
+}
+
+// Calls that are made without a session must not end one.
+const anonymous = { quiet401: true };
+
+export const http = {
+  me: () => call<User>('GET', 'me', undefined, anonymous),
+  rename: (display_name: string) => call<User>('PATCH', 'me', { display_name }),
+  changePassword: (current: string, next: string) =>
+    call<void>('PUT', 'me/password', { current, new: next }, anonymous),
+
+  setUp: (token: string, p: Person) => call<{ user: User }>('POST', 'setup', { token, ...p }, anonymous),
+  signIn: (username: string, password: string) =>
+    call<{ user: User }>('POST', 'sessions', { username, password }, anonymous),
+  signUp: (invite: string, p: Person) => call<{ user: User }>('POST', 'users', { invite, ...p }, anonymous),
+  signOut: () => call<void>('DELETE', 'sessions/current', undefined, anonymous),
+  sessions: async () => (await call<{ sessions: Session[] }>('GET', 'sessions')).sessions,
+  endSession: (id: string) => call<void>('DELETE', `sessions/${id}`),
+
+  invite: (expires_in_s: number, max_uses: number) => call<Invite>('POST', 'invites', { expires_in_s, max_uses }),
+  people: async (text: string, limit: number) =>
+    (await call<{ users: User[] }>('GET', `users${query({ query: text || undefined, limit })}`)).users,
+
+  conversations: async (limit: number) =>
+    (await call<{ conversations: Conversation[] }>('GET', listPath(limit))).conversations,
+  conversation: (id: string) => call<Conversation>('GET', `conversations/${id}`),
+  openDirect: (user_id: string) => call<Conversation>('POST', 'conversations', { kind: 'direct', user_id }),
+  messages: (id: string, bound: Bound, limit: number) =>
+    call<Page>('GET', pagePath(id, bound, limit)),
+  entries: (id: string, after: number, limit: number) =>
+    call<Entries>('GET', `conversations/${id}/entries${query({ after, limit })}`),
+};

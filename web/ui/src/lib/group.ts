@@ -1,0 +1,119 @@
+import type { Message } from './api/types';
+
+// How messages are laid out: under the day they were written on, runs of one author
+// within a few minutes together.
+
+/** Messages of one author this close together, in milliseconds, are one group. */
+const groupWithin = 5 * 60_000;
+
+/** A message that is not stored yet, or was just now. */
+export interface Pending {
+  client_id: string;
+  conversation_id: string;
+  body: string;
+  created_at: string;
+  state: 'queued' | 'sent' | 'failed';
+  /** Where it was stored; only with state sent. */
+  seq?: number;
+  /** Why it failed, as a code of the server. */
+  code?: string;
+  /** The same in the server's words. */
+  detail?: string;
+}
+
+export interface Row {
+  key: string;
+  message: Message;
+  pending: Pending | null;
+  mine: boolean;
+  /** First and last of its group. */
+  first: boolean;
+  last: boolean;
+  /** The unread ones begin here. */
+  divider: boolean;
+}
+
+export interface Day {
+  /** As in 2026-03-01, in the local time zone. */
+  key: string;
+  rows: Row[];
+}
+
+/** The day of a moment in the local time zone, as in 2026-03-01. */
+export function dayOf(time: Date): string {
+  const pad = (n: number): string => String(n).padStart(2, '0');
+  return `${time.getFullYear()}-${pad(time.getMonth() + 1)}-${pad(time.getDate())}`;
+}
+
+/**
+ * Lays out stored messages and, after them, what is still on its way. unreadAfter is the
+ * seq after which the unread ones begin, or null. Rows that are as they were are the same
+ * objects as in the layout before, so that nothing of them is drawn again.
+ */
+export function arrange(messages: Message[], pending: Pending[], me: string, unreadAfter: number | null, before: Day[] = []): Day[] {
+  const days: Day[] = [];
+  let previous: Row | undefined;
+  let divided = unreadAfter === null;
+  const stored = new Set(messages.map((m) => m.client_id));
+  const to = messages.at(-1)?.seq ?? 0;
+
+  const add = (message: Message, waiting: Pending | null): void => {
+    const mine = message.sender_id === me;
+    const divider = !divided && !mine && message.kind === 'message' && message.seq > unreadAfter!;
+    divided ||= divider;
+    const row: Row = {
+      // The same before and after it is stored, so that its element stays.
+      key: mine && message.client_id ? message.client_id : String(message.seq),
+      message,
+      pending: waiting,
+      mine,
+      first: true,
+      last: true,
+      divider,
+    };
+    const day = dayOf(new Date(message.created_at));
+    const open = days.at(-1);
+    // Clocks are not trusted for order: a day that went by does not come back.
+    if (!open || day > open.key) days.push({ key: day, rows: [row] });
+    else {
+      if (previous && !divider && together(previous.message, message)) {
+        previous.last = false;
+        row.first = false;
+      }
+      open.rows.push(row);
+    }
+    previous = row;
+  };
+
+  for (const message of messages) add(message, null);
+  for (const p of pending) {
+    if (stored.has(p.client_id) || (p.seq ?? Infinity) <= to) continue;
+    const message: Message = {
+      conversation_id: p.conversation_id,
+      seq: p.seq ?? Infinity,
+      kind: 'message',
+      sender_id: me,
+      client_id: p.client_id,
+      created_at: p.created_at,
+      body: p.body,
+    };
+    add(message, p);
+  }
+  const old = new Map(before.flatMap((d) => d.rows.map((r) => [r.key, r])));
+  for (const day of days) day.rows = day.rows.map((r) => same(old.get(r.key), r) ?? r);
+  return days;
+}
+
+/** The old row, if the new one is no different. */
+function same(a: Row | undefined, b: Row): Row | undefined {
+  return a && (Object.keys(b) as (keyof Row)[]).every((k) => a[k] === b[k]) ? a : undefined;
+}
+
+function together(a: Message, b: Message): boolean {
+  return (
+    a.kind === 'message' &&
+    b.kind === 'message' &&
+    a.sender_id === b.sender_id &&
+    Math.abs(Date.parse(b.created_at) - Date.parse(a.created_at)) <= groupWithin
+  );
+}

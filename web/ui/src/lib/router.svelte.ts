@@ -1,0 +1,83 @@
+import { basePath, urlOf } from './base';
+
+// The address bar is the state: a path, and ?show= for what lies over it, so that the
+// back button closes a dialog and a reload brings it back.
+
+export type Show = 'find' | 'invite' | 'shortcuts';
+
+interface Entry {
+  /** Where one was before, with ?show=; absent when one came from outside. */
+  from?: string;
+}
+
+class Router {
+  /** Below Parley's own path, without slashes at the ends. */
+  path = $state('');
+  show = $state<Show | null>(null);
+
+  constructor() {
+    this.#read();
+    addEventListener('popstate', () => this.#read());
+    document.addEventListener('click', (e) => this.#click(e));
+  }
+
+  /** The path in parts. */
+  get parts(): string[] {
+    return this.path.split('/');
+  }
+
+  /** Goes to a path below Parley, given without a leading slash. */
+  go(path: string, o: { replace?: boolean } = {}): void {
+    const url = urlOf(path);
+    if (url === location.href) return;
+    if (o.replace) history.replaceState(history.state, '', url);
+    else history.pushState({ from: this.#here } satisfies Entry, '', url);
+    this.#read();
+  }
+
+  /** Opens a dialog over the page. */
+  open(show: Show): void {
+    if (this.show === show) return;
+    this.go(`${this.path}?show=${show}`, { replace: this.show !== null });
+  }
+
+  /** Closes the dialog. */
+  close(): void {
+    if (this.show !== null) this.up(this.path);
+  }
+
+  /** Leaves a dialog for another page; back does not lead into the dialog again. */
+  leave(path: string): void {
+    this.go(path, { replace: this.show !== null });
+  }
+
+  /** To a path that lies above this one: back, if one came from there. */
+  up(path: string): void {
+    if ((history.state as Entry | null)?.from === path) history.back();
+    else this.go(path, { replace: true });
+  }
+
+  get #here(): string {
+    return this.path + (this.show ? `?show=${this.show}` : '');
+  }
+
+  #read(): void {
+    const base = basePath();
+    const path = location.pathname.startsWith(base) ? location.pathname.slice(base.length) : '';
+    this.path = path.replace(/\/+$/, '');
+    const show = new URLSearchParams(location.search).get('show');
+    this.show = show === 'find' || show === 'invite' || show === 'shortcuts' ? show : null;
+  }
+
+  #click(e: MouseEvent): void {
+    if (e.defaultPrevented || e.button !== 0 || e.metaKey || e.ctrlKey || e.shiftKey || e.altKey) return;
+    const a = e.target instanceof Element ? e.target.closest('a') : null;
+    if (!a || a.target || a.hasAttribute('download')) return;
+    const url = new URL(a.href);
+    if (url.origin !== location.origin || !url.pathname.startsWith(basePath()) || url.pathname.includes('/api/')) return;
+    e.preventDefault();
+    this.go(url.href.slice(urlOf('').length));
+  }
+}
+
+export const router = new Router();

@@ -1,0 +1,273 @@
+import { SvelteMap } from 'svelte/reactivity';
+import { socketURL, storageName } from '../base';
+import { ApiError, asApiError } from '../api/errors';
+import { http } from '../api/http';
+import { Socket } from '../api/socket';
+import type { Conversation, Entry, Hello, Missed, Sent } from '../api/types';
+import type { Pending } from '../group';
+import { connection } from './connection.svelte';
+import { Conversations } from './conversations.svelte';
+import { Drafts, draftsPrefix } from './drafts.svelte';
+import { Log } from './log.svelte';
+import { Outbox } from './outbox';
+import { openOutboxStore } from './outbox-store';
+import { Receipts } from './receipts';
+import { session } from './session.svelte';
+
+/** Conversations fetched at the start; the first sync brings the rest. */
+export const firstList = 100;
+/** A sync names at most this many, so that it fits a frame. */
+const maxHeld = 1_000;
+/** So many conversations' rows are kept for going back to. */
+const keptLogs = 12;
+/** Between tries of what the server could not do just now, in milliseconds. */
+const tryAgain = 3_000;
+
+const storage = (): Storage | null => {
+  try {
+    return localStorage;
+  } catch {
+    return null; // forbidden by the browser's settings
+  }
+};
+
+/** Everything of one person who is signed in, and the connection that keeps it current. */
+export class Live {
+  readonly conversations: Conversations;
+  readonly drafts: Drafts;
+  /** What is on its way, by conversation. */
+  readonly pending = new SvelteMap<string, Pending[]>();
+  readonly outbox: Outbox;
+  readonly receipts: Receipts;
+  /** Why the list could not be fetched. */
+  listError = $state<ApiError | null>(null);
+
+  #socket: Socket;
+  #logs = new Map<string, Log>(); // the one used last is at the end
+  #epoch: string | null = null;
+  #listing: Promise<void> | null = null;
+  #tabs: BroadcastChannel;
+  #over = new AbortController();
+
+  constructor(readonly me: string) {
+    this.conversations = new Conversations(me);
+    this.drafts = new Drafts(draftsPrefix(me), storage());
+    this.#socket = new Socket({
+      url: socketURL,
+      handlers: {
+        hello: (hello) => void this.#hello(hello),
+        down: (retryAt) => connection.down(retryAt),
+        refused: () => void session.check(),
+        ended: (why) => {
+          if (why === 'protocol') connection.ended = why;
+          else session.ended();
+        },
+        entry: (e) => this.#entry(e),
+        conversation: (c) => this.#put(c),
+        receipt: (r) => {
+          if (!this.conversations.receipt(r)) void this.#refresh(r.conversation_id);
+        },
+      },
+    });
+    this.receipts = new Receipts({
+      connected: () => this.#socket.connected,
+      send: (mark, conversation_id, seq) => this.#socket.request(`receipt.${mark}`, { conversation_id, seq }),
+    });
+    this.#tabs = new BroadcastChannel(storageName(`outbox:${me}`));
+    const store = openOutboxStore(storageName('outbox'));
+    this.outbox = new Outbox({
+      store,
+      user_id: me,
+      connected: () => this.#socket.connected,
+      send: ({ conversation_id, client_id, body }) =>
+        this.#socket.request<Sent>('message.send', { conversation_id, client_id, body }),
+      exclusively: async (name, f) => {
+        // There only on https and localhost. Without it two tabs may both send, which
+        // stores nothing twice.
+        if (!('locks' in navigator)) return f();
+        await navigator.locks.request(storageName(`outbox:${me}:${name}`), f);
+      },
+      onChange: (id, pending) => {
+        if (pending.length > 0) this.pending.set(id, pending);
+        else this.pending.delete(id);
+      },
+      announce: () => this.#over.signal.aborted || this.#tabs.postMessage(null),
+    });
+    this.#tabs.onmessage = () => void this.outbox.load();
+    addEventListener('beforeunload', (e) => {
+      if (this.outbox.size > 0 && !store.durable) e.preventDefault();
+    }, { signal: this.#over.signal });
+  }
+
+  start(): void {
+    const { signal } = this.#over;
+    addEventListener('online', () => this.#socket.wake(), { signal });
+    addEventListener('pageshow', (e) => e.persisted && this.#socket.wake(), { signal });
+    addEventListener('storage', (e) => this.drafts.changed(e), { signal });
+    document.addEventListener('visibilitychange', () => {
+      if (document.visibilityState === 'visible') {
+        this.#socket.wake();
+      } else {
+        this.drafts.flush();
+        this.receipts.flush();
+      }
+    }, { signal });
+    connection.down(Date.now());
+    this.#socket.start();
+    void this.list();
+    void this.outbox.load().then(() => this.outbox.drainAll());
+  }
+
+  stop(): void {
+    this.drafts.flush();
+    this.#over.abort();
+    this.#socket.stop();
+    this.receipts.clear();
+    this.#tabs.close();
+    for (const log of this.#logs.values()) log.forget();
+    connection.reset();
+  }
+
+  /** Tries to connect now. */
+  wake(): void {
+    this.#socket.wake();
+  }
+
+  /** Fetches the list, once at a time. */
+  list(): Promise<void> {
+    this.#listing ??= this.#list().finally(() => (this.#listing = null));
+    return this.#listing;
+  }
+
+  async #list(): Promise<void> {
+    try {
+      for (const c of await http.conversations(firstList)) this.#put(c);
+      this.conversations.loaded = true;
+      this.listError = null;
+    } catch (err) {
+      this.listError = asApiError(err);
+    }
+  }
+
+  /** The view of a conversation's log. Those not looked at for long are forgotten. */
+  log(id: string): Log {
+    let log = this.#logs.get(id);
+    this.#logs.delete(id);
+    log ??= new Log({
+      page: async (bound, limit) => {
+        const page = await http.messages(id, bound, limit);
+        for (const m of page.messages) this.#confirm(m);
+        return page;
+      },
+      entries: async (after, limit) => {
+        const missed = await http.entries(id, after, limit);
+        for (const e of missed.entries) this.#confirm(e);
+        return missed;
+      },
+    });
+    this.#logs.set(id, log);
+    for (const [old] of this.#logs) {
+      if (this.#logs.size <= keptLogs) break;
+      this.#logs.delete(old);
+    }
+    return log;
+  }
+
+  /** Makes a conversation known that is not on the list. */
+  async fetch(id: string): Promise<void> {
+    this.#put(await http.conversation(id));
+  }
+
+  /** Opens the conversation with somebody and gives its id. */
+  async openDirect(user_id: string): Promise<string> {
+    const c = this.conversations.direct(user_id) ?? (await http.openDirect(user_id));
+    this.#put(c);
+    return c.id;
+  }
+
+  async #hello(hello: Hello): Promise<void> {
+    if (hello.user_id !== this.me) {
+      await session.check(); // another tab signed somebody else in
+      return;
+    }
+    const first = this.#epoch === null;
+    const afresh = !first && this.#epoch !== hello.epoch;
+    const known = this.#epoch ?? hello.epoch;
+    this.#epoch = hello.epoch;
+    connection.up(hello.server_version);
+    this.outbox.drainAll();
+    this.receipts.flush();
+    if (afresh) {
+      // Restored from a backup: what is held may never have happened.
+      for (const log of this.#logs.values()) log.forget();
+      this.conversations.clear();
+    }
+    // The list also tells what other devices have read meanwhile, which sync does not.
+    if (!this.conversations.loaded) await this.list();
+    else if (!first) void this.list();
+    await this.#sync(hello, known);
+  }
+
+  /** Asks for what was missed until there is no more of it: an answer is bounded. */
+  async #sync(hello: Hello, known_epoch: string): Promise<void> {
+    let held = this.#held();
+    for (let wait = tryAgain; this.#socket.connected && this.#epoch === hello.epoch; ) {
+      try {
+        const missed = await this.#socket.request<Missed>('sync', { conversations: held, known_epoch });
+        if (!this.#missed(missed, held)) return;
+        // Open logs fetch the rest of theirs over HTTP, and need not be told again.
+        held = this.conversations.held(maxHeld);
+        known_epoch = hello.epoch;
+      } catch (err) {
+        if (asApiError(err).code === 'offline') return; // comes again after the reconnect
+        await new Promise((resolve) => setTimeout(resolve, wait));
+        wait *= 2;
+      }
+    }
+  }
+
+  #held(): Record<string, number> {
+    const held = this.conversations.held(maxHeld);
+    for (const [id, log] of this.#logs) {
+      if (log.held !== null && id in held) held[id] = Math.min(held[id]!, log.held);
+    }
+    return held;
+  }
+
+  /** Takes the answer to a sync with what was held. Gives whether the next one would tell more. */
+  #missed(missed: Missed, held: Record<string, number>): boolean {
+    const told = new Set(missed.conversations.map((c) => c.id));
+    // Those beyond what one sync can name are told every time: that is no news.
+    const news = missed.conversations.some((c) => c.last_seq > (held[c.id] ?? (this.conversations.get(c.id) ? Infinity : -1)));
+    for (const c of missed.conversations) this.#put(c);
+    for (const e of missed.entries) this.#entry(e);
+    for (const c of missed.conversations) this.#logs.get(c.id)?.reaches(c.last_seq);
+    this.conversations.loaded = true;
+    this.listError = null;
+    return news && missed.more.some((id) => !told.has(id));
+  }
+
+  #entry(e: Entry): void {
+    if (!this.conversations.apply(e)) void this.#refresh(e.conversation_id);
+    this.#logs.get(e.conversation_id)?.apply(e);
+    this.#confirm(e);
+    if (e.sender_id !== this.me) this.receipts.mark('delivered', e.conversation_id, e.seq);
+  }
+
+  #put(c: Conversation): void {
+    this.conversations.put(c);
+    if (c.delivered_seq < c.last_seq) this.receipts.mark('delivered', c.id, c.last_seq);
+  }
+
+  #confirm(e: Entry): void {
+    if (e.sender_id === this.me && e.client_id) this.outbox.confirm(e.client_id);
+  }
+
+  async #refresh(id: string): Promise<void> {
+    try {
+      await this.fetch(id);
+    } catch (err) {
+      asApiError(err); // no connection: the next sync brings it
+    }
+  }
+}

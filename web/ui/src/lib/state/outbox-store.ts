@@ -1,0 +1,125 @@
+// Where messages wait until the server has them: IndexedDB, so that they are still there
+// after a reload, a crash or a long flight.
+
+export interface Queued {
+  client_id: string;
+  user_id: string;
+  conversation_id: string;
+  body: string;
+  /** When it was written, RFC 3339. */
+  created_at: string;
+  /** Its place in the queue: sorts after everything that was queued before. */
+  place: string;
+  state: 'queued' | 'failed';
+  code?: string;
+  detail?: string;
+}
+
+export interface OutboxStore {
+  /** Survives a reload. */
+  readonly durable: boolean;
+  put(item: Queued): Promise<void>;
+  delete(client_id: string): Promise<void>;
+  /** Everything of one person, in order of place. */
+  all(user_id: string): Promise<Queued[]>;
+}
+
+const byPlace = (a: Queued, b: Queued): number => (a.place < b.place ? -1 : a.place > b.place ? 1 : 0);
+
+const settle = <T>(request: IDBRequest<T>): Promise<T> =>
+  new Promise((resolve, reject) => {
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
+  });
+
+class Durable implements OutboxStore {
+  readonly durable = true;
+  #db: IDBDatabase;
+
+  constructor(db: IDBDatabase) {
+    this.#db = db;
+    db.onversionchange = () => db.close(); // a newer page wants to change the schema
+  }
+
+  async #write(f: (store: IDBObjectStore) => void): Promise<void> {
+    const tx = this.#db.transaction('outbox', 'readwrite', { durability: 'strict' });
+    f(tx.objectStore('outbox'));
+    await new Promise<void>((resolve, reject) => {
+      tx.oncomplete = () => resolve();
+      tx.onabort = tx.onerror = () => reject(tx.error);
+    });
+  }
+
+  put(item: Queued): Promise<void> {
+    return this.#write((s) => s.put(item));
+  }
+
+  delete(client_id: string): Promise<void> {
+    return this.#write((s) => s.delete(client_id));
+  }
+
+  async all(user_id: string): Promise<Queued[]> {
+    const index = this.#db.transaction('outbox').objectStore('outbox').index('user');
+    return (await settle<Queued[]>(index.getAll(user_id))).sort(byPlace);
+  }
+}
+
+class InMemory implements OutboxStore {
+  readonly durable = false;
+  #items = new Map<string, Queued>();
+
+  async put(item: Queued): Promise<void> {
+    this.#items.set(item.client_id, { ...item });
+  }
+
+  async delete(client_id: string): Promise<void> {
+    this.#items.delete(client_id);
+  }
+
+  async all(user_id: string): Promise<Queued[]> {
+    return [...this.#items.values()].filter((i) => i.user_id === user_id).sort(byPlace);
+  }
+}
+
+/** Stands for a store that is still being opened. */
+class Opening implements OutboxStore {
+  durable = true;
+  #store: Promise<OutboxStore>;
+
+  constructor(store: Promise<OutboxStore>) {
+    this.#store = store.then((s) => {
+      this.durable = s.durable;
+      return s;
+    });
+  }
+
+  async put(item: Queued): Promise<void> {
+    await (await this.#store).put(item);
+  }
+
+  async delete(client_id: string): Promise<void> {
+    await (await this.#store).delete(client_id);
+  }
+
+  async all(user_id: string): Promise<Queued[]> {
+    return (await this.#store).all(user_id);
+  }
+}
+
+/** Opens the store. A browser that keeps nothing gets one that lasts as long as the page. */
+export function openOutboxStore(name: string): OutboxStore {
+  return new Opening(open(name));
+}
+
+async function open(name: string): Promise<OutboxStore> {
+  try {
+    const request = indexedDB.open(name, 1);
+    request.onupgradeneeded = () => {
+      request.result.createObjectStore('outbox', { keyPath: 'client_id' }).createIndex('user', 'user_id');
+    };
+    return new Durable(await settle(request));
+  } catch (err) {
+    console.warn('The browser keeps nothing for this page; unsent messages last until it is closed.', err);
+    return new InMemory();
+  }
+}

@@ -1,0 +1,220 @@
+import { ApiError } from '../api/errors';
+import type { Sent } from '../api/types';
+import type { Pending } from '../group';
+import { uuidv7 } from '../uuid';
+import type { OutboxStore, Queued } from './outbox-store';
+
+// The way of a message from the composer to the server's acknowledgement. It is written
+// down first, then sent, one at a time in each conversation, with the same client_id
+// until the server has answered: sent twice, it is stored once.
+
+/** Waits between tries while connected: from, up to, in milliseconds. */
+const retryFrom = 500;
+const retryUpTo = 30_000;
+/** An error of the server's own is taken for lasting after this many tries. */
+const internalTries = 5;
+
+interface Options {
+  store: OutboxStore;
+  user_id: string;
+  /** Sends one message. Rejects with an ApiError; `offline` and `unavailable` leave it open whether it was stored. */
+  send(item: Queued): Promise<Sent>;
+  connected(): boolean;
+  /** Runs f while no other tab of this browser runs one under the same name. */
+  exclusively(name: string, f: () => Promise<void>): Promise<void>;
+  /** What is on its way in a conversation has changed. */
+  onChange(conversation_id: string, pending: Pending[]): void;
+  /** Other tabs should look at what is stored. */
+  announce(): void;
+  sleep?(ms: number): Promise<void>;
+}
+
+export class Outbox {
+  #o: Options;
+  #items = new Map<string, Queued>();
+  /** Acknowledged, but not seen in the log yet. */
+  #sent = new Map<string, Pending>();
+  #writing = new Set<string>(); // client_ids that the store is about to have
+  #draining = new Map<string, boolean>(); // conversation -> go round again
+
+  constructor(o: Options) {
+    this.#o = o;
+  }
+
+  /** Reads what earlier pages or other tabs left. */
+  async load(): Promise<void> {
+    const stored = await this.#o.store.all(this.#o.user_id);
+    const changed = new Set([...this.#items.values()].map((i) => i.conversation_id));
+    const writing = [...this.#items.values()].filter((i) => this.#writing.has(i.client_id));
+    this.#items = new Map([...stored, ...writing].map((i) => [i.client_id, i]));
+    for (const item of stored) changed.add(item.conversation_id);
+    for (const id of changed) this.#changed(id);
+  }
+
+  get size(): number {
+    return this.#items.size;
+  }
+
+  /** Writes a message down and sends it. The row is there before this returns. */
+  async enqueue(conversation_id: string, body: string): Promise<void> {
+    const client_id = uuidv7();
+    const item: Queued = {
+      client_id,
+      user_id: this.#o.user_id,
+      conversation_id,
+      body,
+      created_at: new Date().toISOString(),
+      place: client_id,
+      state: 'queued',
+    };
+    if (await this.#keep(item)) this.drain(conversation_id);
+  }
+
+  /** Sends a failed message again, after what was queued meanwhile. */
+  async retry(client_id: string): Promise<void> {
+    const old = this.#items.get(client_id);
+    if (!old) return;
+    const { code, detail: _, ...rest } = old;
+    // The id is taken by another message: the old one can never be stored under it.
+    const id = code === 'conflict' ? uuidv7() : client_id;
+    const item: Queued = { ...rest, client_id: id, place: uuidv7(), state: 'queued' };
+    if (id !== client_id) await this.#forget(client_id);
+    if (await this.#keep(item)) this.drain(item.conversation_id);
+  }
+
+  /** Gives a message up. */
+  async remove(client_id: string): Promise<void> {
+    await this.#forget(client_id);
+  }
+
+  /** Gives everything up. */
+  async clear(): Promise<void> {
+    for (const id of [...this.#items.keys()]) await this.#forget(id);
+  }
+
+  /** The log has it: whatever became of the answer, it is stored. */
+  confirm(client_id: string): void {
+    const sent = this.#sent.get(client_id);
+    if (sent) {
+      this.#sent.delete(client_id);
+      this.#changed(sent.conversation_id);
+    }
+    if (this.#items.has(client_id)) void this.#forget(client_id);
+  }
+
+  /** Sends everything there is; called whenever the connection is back. */
+  drainAll(): void {
+    for (const id of new Set([...this.#items.values()].map((i) => i.conversation_id))) this.drain(id);
+  }
+
+  drain(conversation_id: string): void {
+    if (this.#draining.has(conversation_id)) {
+      this.#draining.set(conversation_id, true);
+      return;
+    }
+    this.#draining.set(conversation_id, false);
+    void this.#o
+      .exclusively(conversation_id, () => this.#run(conversation_id))
+      .catch((err) => console.error('sending what is queued', err))
+      .finally(() => {
+        const again = this.#draining.get(conversation_id);
+        this.#draining.delete(conversation_id);
+        if (again && this.#o.connected()) this.drain(conversation_id);
+      });
+  }
+
+  async #run(conversation_id: string): Promise<void> {
+    let tries = 0;
+    while (this.#o.connected()) {
+      // From the store, not from memory: another tab may have queued or sent meanwhile.
+      const item = (await this.#o.store.all(this.#o.user_id)).find(
+        (i) => i.conversation_id === conversation_id && i.state === 'queued',
+      );
+      if (!item) return;
+      try {
+        const sent = await this.#o.send(item);
+        // Gone already if its entry was faster, or if it is another tab's.
+        if (this.#items.has(item.client_id)) this.#sent.set(item.client_id, acknowledged(item, sent));
+        await this.#forget(item.client_id);
+        tries = 0;
+      } catch (err) {
+        const e = err instanceof ApiError ? err : new ApiError('internal', String(err));
+        if (e.code === 'offline' || e.code === 'unauthenticated') return; // goes on when connected
+        tries++;
+        if (isLasting(e, tries)) {
+          await this.#fail(item, e);
+          tries = 0;
+        } else {
+          const wait = e.retryAfter * 1000 || Math.min(retryUpTo, retryFrom * 2 ** (tries - 1));
+          await (this.#o.sleep ?? sleep)(wait * (1 + Math.random() / 4));
+        }
+      }
+    }
+  }
+
+  async #fail(item: Queued, err: ApiError): Promise<void> {
+    await this.#keep({ ...item, state: 'failed', code: err.code, detail: err.detail });
+  }
+
+  /** Shows the item at once and writes it down. A full disk is a failure like another. */
+  async #keep(item: Queued): Promise<boolean> {
+    this.#items.set(item.client_id, item);
+    this.#changed(item.conversation_id);
+    this.#writing.add(item.client_id);
+    try {
+      await this.#o.store.put(item);
+      this.#o.announce();
+      return true;
+    } catch (err) {
+      console.error('writing a message down', err);
+      this.#items.set(item.client_id, { ...item, state: 'failed', code: 'storage', detail: '' });
+      this.#changed(item.conversation_id);
+      return false;
+    } finally {
+      this.#writing.delete(item.client_id);
+    }
+  }
+
+  async #forget(client_id: string): Promise<void> {
+    const item = this.#items.get(client_id);
+    this.#items.delete(client_id);
+    if (item) this.#changed(item.conversation_id);
+    await this.#o.store.delete(client_id);
+    this.#o.announce();
+  }
+
+  #changed(conversation_id: string): void {
+    const sent = [...this.#sent.values()].filter((p) => p.conversation_id === conversation_id);
+    const queued = [...this.#items.values()]
+      .filter((i) => i.conversation_id === conversation_id && !this.#sent.has(i.client_id))
+      .sort((a, b) => (a.place < b.place ? -1 : 1));
+    this.#o.onChange(conversation_id, [...sent.sort((a, b) => a.seq! - b.seq!), ...queued.map(toPending)]);
+  }
+}
+
+const acknowledged = (item: Queued, sent: Sent): Pending => ({
+  ...toPending(item),
+  state: 'sent',
+  seq: sent.seq,
+  created_at: sent.created_at,
+});
+
+function toPending(i: Queued): Pending {
+  const { client_id, conversation_id, body, created_at, state, code, detail } = i;
+  return { client_id, conversation_id, body, created_at, state, ...(code ? { code } : {}), ...(detail ? { detail } : {}) };
+}
+
+/** Will the same message be refused again however often it is sent? */
+function isLasting(err: ApiError, tries: number): boolean {
+  switch (err.code) {
+    case 'rate_limited':
+    case 'unavailable':
+      return false;
+    case 'internal':
+      return tries >= internalTries;
+    default:
+      return true;
+  }
+}
+
+const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));

@@ -1,0 +1,9 @@
+import type { Live } from './live.svelte';
+import { session } from './session.svelte';
+
+/** Ends the session and leaves nothing of what was written on this device. */
+export async function signOut(live: Live): Promise<void> {
+  await session.signOut();
+  await live.outbox.clear();
+  live.drafts.clear();
+}

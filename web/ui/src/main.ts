@@ -1,0 +1,17 @@
+import { mount } from 'svelte';
+import App from './App.svelte';
+import { prefetchFor } from './lib/api/http';
+import { router } from './lib/router.svelte';
+import { firstList } from './lib/state/live.svelte';
+import { session } from './lib/state/session.svelte';
+import { pageRows } from './lib/state/window';
+
+// On a slow line every answer that another question waits for is felt.
+if (session.likely) {
+  const [page, id] = router.parts;
+  prefetchFor(page === 'c' ? id : undefined, firstList, pageRows);
+}
+
+const target = document.getElementById('app')!;
+target.replaceChildren(); // what was there says that Parley is loading
+mount(App, { target });

@@ -1,0 +1,2 @@
+// Runes everywhere; nothing else needs configuring.
+export default { compilerOptions: { runes: true } };

@@ -1,0 +1,299 @@
+import 'fake-indexeddb/auto';
+import { beforeEach, describe, expect, test, vi } from 'vitest';
+import { ApiError } from '../src/lib/api/errors';
+import type { Sent } from '../src/lib/api/types';
+import type { Pending } from '../src/lib/group';
+import { Outbox } from '../src/lib/state/outbox';
+import { openOutboxStore, type OutboxStore, type Queued } from '../src/lib/state/outbox-store';
+
+/** A server that stores each client_id once, and whose answers can be lost. */
+class FakeServer {
+  connected = true;
+  stored: { client_id: string; conversation_id: string; body: string }[] = [];
+  inFlight = new Map<string, number>();
+  mostInFlight = 0;
+  calls: string[] = [];
+  /** What becomes of the next calls, instead of an answer. */
+  faults: (ApiError | 'lost')[] = [];
+
+  async send(item: Queued): Promise<Sent> {
+    this.calls.push(item.client_id);
+    const flying = (this.inFlight.get(item.conversation_id) ?? 0) + 1;
+    this.inFlight.set(item.conversation_id, flying);
+    this.mostInFlight = Math.max(this.mostInFlight, flying);
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    this.inFlight.set(item.conversation_id, flying - 1);
+    const fault = this.faults.shift();
+    if (fault instanceof ApiError) throw fault;
+    if (!this.connected) throw new ApiError('offline');
+    let at = this.stored.findIndex((m) => m.client_id === item.client_id);
+    if (at < 0) at = this.stored.push({ client_id: item.client_id, conversation_id: item.conversation_id, body: item.body }) - 1;
+    if (fault === 'lost') throw new ApiError('offline'); // stored, but nobody was told
+    return { conversation_id: item.conversation_id, seq: at + 1, client_id: item.client_id, created_at: '2026-01-01T00:00:00Z' };
+  }
+
+  bodies(conversation_id: string): string[] {
+    return this.stored.filter((m) => m.conversation_id === conversation_id).map((m) => m.body);
+  }
+}
+
+/** One lock a name, as the browser has for all its tabs. */
+function locks(): (name: string, f: () => Promise<void>) => Promise<void> {
+  const held = new Map<string, Promise<void>>();
+  return (name, f) => {
+    const run = (held.get(name) ?? Promise.resolve()).then(f);
+    held.set(name, run.catch(() => {}));
+    return run;
+  };
+}
+
+let names = 0;
+let server: FakeServer;
+let store: OutboxStore;
+let name: string;
+let exclusively: ReturnType<typeof locks>;
+
+function tab(o: { store?: OutboxStore; user_id?: string } = {}): { outbox: Outbox; shown: Map<string, Pending[]>; waits: number[] } {
+  const shown = new Map<string, Pending[]>();
+  const waits: number[] = [];
+  const outbox = new Outbox({
+    store: o.store ?? store,
+    user_id: o.user_id ?? 'me',
+    send: (item) => server.send(item),
+    connected: () => server.connected,
+    exclusively,
+    onChange: (id, pending) => shown.set(id, pending),
+    announce: () => {},
+    sleep: async (ms) => void waits.push(ms),
+  });
+  return { outbox, shown, waits };
+}
+
+const empty = async (user = 'me'): Promise<void> => vi.waitFor(async () => expect(await store.all(user)).toEqual([]));
+
+beforeEach(() => {
+  server = new FakeServer();
+  name = `outbox-${names++}`;
+  store = openOutboxStore(name);
+  exclusively = locks();
+});
+
+describe('sending', () => {
+  test('shows a message at once, and as sent until the log has it', async () => {
+    const { outbox, shown } = tab();
+    const done = outbox.enqueue('c', 'hello');
+    expect(shown.get('c')).toMatchObject([{ body: 'hello', state: 'queued' }]);
+    await done;
+    await vi.waitFor(() => expect(shown.get('c')).toMatchObject([{ state: 'sent', seq: 1 }]));
+    await empty();
+    outbox.confirm(server.stored[0]!.client_id);
+    expect(shown.get('c')).toEqual([]);
+  });
+
+  test('is in order and one at a time in each conversation, side by side in several', async () => {
+    const { outbox } = tab();
+    for (let i = 0; i < 20; i++) {
+      void outbox.enqueue('a', `a${i}`);
+      void outbox.enqueue('b', `b${i}`);
+    }
+    await vi.waitFor(() => expect(server.stored).toHaveLength(40));
+    expect(server.bodies('a')).toEqual(Array.from({ length: 20 }, (_, i) => `a${i}`));
+    expect(server.bodies('b')).toEqual(Array.from({ length: 20 }, (_, i) => `b${i}`));
+    expect(server.mostInFlight).toBe(1);
+  });
+
+  test('without a connection only writes down; with one, sends all of it', async () => {
+    server.connected = false;
+    const { outbox, shown } = tab();
+    for (const body of ['1', '2', '3']) await outbox.enqueue('c', body);
+    expect(server.calls).toEqual([]);
+    expect(shown.get('c')?.map((p) => p.state)).toEqual(['queued', 'queued', 'queued']);
+    server.connected = true;
+    outbox.drainAll();
+    await empty();
+    expect(server.bodies('c')).toEqual(['1', '2', '3']);
+  });
+
+  test('goes on where a closed page left off, with the same ids', async () => {
+    server.connected = false;
+    const first = tab();
+    for (const body of ['1', '2', '3']) await first.outbox.enqueue('c', body);
+    const ids = (await store.all('me')).map((i) => i.client_id);
+
+    server.connected = true;
+    const second = tab({ store: openOutboxStore(name) });
+    await second.outbox.load();
+    expect(second.shown.get('c')?.map((p) => p.body)).toEqual(['1', '2', '3']);
+    second.outbox.drainAll();
+    await empty();
+    expect(server.stored.map((m) => m.client_id)).toEqual(ids);
+    expect(server.bodies('c')).toEqual(['1', '2', '3']);
+  });
+
+  test('of what was stored but not answered leaves one copy', async () => {
+    server.faults = ['lost'];
+    const { outbox } = tab();
+    await outbox.enqueue('c', 'once');
+    await vi.waitFor(() => expect(server.calls).toHaveLength(1));
+    await vi.waitFor(() => expect(server.inFlight.get('c')).toBe(0));
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    outbox.drainAll();
+    await empty();
+    expect(server.calls).toHaveLength(2);
+    expect(server.calls[0]).toBe(server.calls[1]);
+    expect(server.bodies('c')).toEqual(['once']);
+  });
+
+  test('stops asking once the log shows it', async () => {
+    server.faults = ['lost'];
+    const { outbox, shown } = tab();
+    await outbox.enqueue('c', 'seen');
+    await vi.waitFor(() => expect(server.stored).toHaveLength(1));
+    outbox.confirm(server.stored[0]!.client_id);
+    await empty();
+    expect(shown.get('c')).toEqual([]);
+    outbox.drainAll();
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    expect(server.calls).toHaveLength(1);
+  });
+
+  test('an entry that is faster than the answer leaves nothing behind', async () => {
+    const { outbox, shown } = tab();
+    const sending = server.send.bind(server);
+    server.send = async (item) => {
+      const sent = await sending(item);
+      outbox.confirm(item.client_id);
+      return sent;
+    };
+    await outbox.enqueue('c', 'quick');
+    await empty();
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    expect(shown.get('c')).toEqual([]);
+  });
+});
+
+describe('refusals', () => {
+  test('that pass are tried again, ever more slowly, without letting others by', async () => {
+    server.faults = [new ApiError('unavailable'), new ApiError('unavailable'), new ApiError('rate_limited', '', [], 7)];
+    const { outbox, waits } = tab();
+    await outbox.enqueue('c', '1');
+    await outbox.enqueue('c', '2');
+    await empty();
+    expect(server.bodies('c')).toEqual(['1', '2']);
+    expect(waits).toHaveLength(3);
+    expect(waits[0]).toBeGreaterThanOrEqual(500);
+    expect(waits[1]).toBeGreaterThanOrEqual(1000);
+    expect(waits[2]).toBeGreaterThanOrEqual(7000);
+  });
+
+  test('that last are said, and the next message goes on', async () => {
+    server.faults = [new ApiError('too_large', 'It is too long.')];
+    const { outbox, shown } = tab();
+    await outbox.enqueue('c', '1');
+    await outbox.enqueue('c', '2');
+    await vi.waitFor(() => expect(server.bodies('c')).toEqual(['2']));
+    await vi.waitFor(() =>
+      expect(shown.get('c')).toMatchObject([{ state: 'sent', body: '2' }, { state: 'failed', body: '1', code: 'too_large', detail: 'It is too long.' }]),
+    );
+    expect(await store.all('me')).toMatchObject([{ state: 'failed', body: '1' }]);
+  });
+
+  test('an error of the server’s own is taken for lasting after five tries', async () => {
+    server.faults = Array.from({ length: 5 }, () => new ApiError('internal'));
+    const { outbox, shown } = tab();
+    await outbox.enqueue('c', '1');
+    await vi.waitFor(() => expect(shown.get('c')).toMatchObject([{ state: 'failed', code: 'internal' }]));
+    expect(server.calls).toHaveLength(5);
+  });
+
+  test('a failed message can be sent again under its id, after the others', async () => {
+    server.faults = [new ApiError('forbidden')];
+    const { outbox, shown } = tab();
+    await outbox.enqueue('c', '1');
+    await vi.waitFor(() => expect(shown.get('c')?.[0]?.state).toBe('failed'));
+    const id = shown.get('c')![0]!.client_id;
+    await outbox.retry(id);
+    await empty();
+    expect(server.stored).toMatchObject([{ client_id: id, body: '1' }]);
+  });
+
+  test('after a conflict it needs another id', async () => {
+    server.faults = [new ApiError('conflict')];
+    const { outbox, shown } = tab();
+    await outbox.enqueue('c', '1');
+    await vi.waitFor(() => expect(shown.get('c')?.[0]?.state).toBe('failed'));
+    const id = shown.get('c')![0]!.client_id;
+    await outbox.retry(id);
+    await empty();
+    expect(server.stored).toHaveLength(1);
+    expect(server.stored[0]!.client_id).not.toBe(id);
+  });
+
+  test('a failed message can be given up, also after a reload', async () => {
+    server.faults = [new ApiError('forbidden')];
+    const first = tab();
+    await first.outbox.enqueue('c', '1');
+    await vi.waitFor(async () => expect((await store.all('me'))[0]?.state).toBe('failed'));
+    const second = tab();
+    await second.outbox.load();
+    second.outbox.drainAll();
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    expect(server.calls).toHaveLength(1); // failed ones wait to be told
+    await second.outbox.remove(second.shown.get('c')![0]!.client_id);
+    await empty();
+    expect(second.shown.get('c')).toEqual([]);
+  });
+
+  test('a device without room says so and keeps the text on the page', async () => {
+    vi.spyOn(console, 'error').mockImplementation(() => {});
+    const full: OutboxStore = { durable: true, put: () => Promise.reject(new Error('full')), delete: async () => {}, all: async () => [] };
+    const { outbox, shown } = tab({ store: full });
+    await outbox.enqueue('c', 'precious');
+    expect(shown.get('c')).toMatchObject([{ state: 'failed', code: 'storage', body: 'precious' }]);
+    vi.restoreAllMocks();
+  });
+});
+
+describe('several tabs', () => {
+  test('send one after the other what each has queued', async () => {
+    const tabs = [tab(), tab()];
+    for (let i = 0; i < 10; i++) for (const [n, t] of tabs.entries()) await t.outbox.enqueue('c', `${n}${i}`);
+    await empty();
+    expect(server.mostInFlight).toBe(1);
+    expect(server.stored).toHaveLength(20);
+    expect(new Set(server.calls).size).toBe(20);
+  });
+
+  test('one sends what another queued and could not', async () => {
+    server.connected = false;
+    const a = tab();
+    await a.outbox.enqueue('c', 'from a');
+    server.connected = true;
+    const b = tab();
+    await b.outbox.load();
+    b.outbox.drainAll();
+    await empty();
+    expect(server.bodies('c')).toEqual(['from a']);
+  });
+
+  test('reading anew does not lose what is just being written', async () => {
+    server.connected = false;
+    const { outbox, shown } = tab();
+    const writing = outbox.enqueue('c', 'now');
+    await outbox.load();
+    expect(shown.get('c')).toMatchObject([{ body: 'now' }]);
+    await writing;
+  });
+
+  test('what one person queued is not sent by another', async () => {
+    server.connected = false;
+    await tab({ user_id: 'ada' }).outbox.enqueue('c', 'ada’s');
+    server.connected = true;
+    const ben = tab({ user_id: 'ben' });
+    await ben.outbox.load();
+    ben.outbox.drainAll();
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    expect(server.calls).toEqual([]);
+    expect(ben.shown.size).toBe(0);
+  });
+});

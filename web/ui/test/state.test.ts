@@ -1,0 +1,286 @@
+import { flushSync } from 'svelte';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { passwordProblem, usernameFrom, usernameProblem } from '../src/lib/account';
+import { toApiError } from '../src/lib/api/errors';
+import { deviceOf } from '../src/lib/device';
+import { words } from '../src/lib/i18n';
+import { Conversations } from '../src/lib/state/conversations.svelte';
+import { Drafts } from '../src/lib/state/drafts.svelte';
+import { matches } from '../src/lib/state/finder.svelte';
+import { Receipts } from '../src/lib/state/receipts';
+import { uuidv7 } from '../src/lib/uuid';
+import { conversation, me, message, you } from './make';
+
+describe('uuid', () => {
+  test('has the form of version 7 and the time in it', () => {
+    const now = Date.UTC(2030, 0, 1);
+    const id = uuidv7(now);
+    expect(id).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+    expect(parseInt(id.slice(0, 13).replace('-', ''), 16)).toBe(now);
+  });
+
+  test('sorts in the order of making: within a millisecond, beyond 4096, and when the clock goes back', () => {
+    const now = Date.UTC(2030, 0, 2);
+    const ids = Array.from({ length: 10_000 }, (_, i) => uuidv7(i < 9000 ? now : now - 5000));
+    expect([...ids].sort()).toEqual(ids);
+    expect(new Set(ids).size).toBe(ids.length);
+  });
+});
+
+class FakeStorage {
+  items = new Map<string, string>();
+  get length(): number {
+    return this.items.size;
+  }
+  key = (i: number): string | null => [...this.items.keys()][i] ?? null;
+  getItem = (k: string): string | null => this.items.get(k) ?? null;
+  setItem = (k: string, v: string): void => void this.items.set(k, v);
+  removeItem = (k: string): void => void this.items.delete(k);
+}
+
+describe('drafts', () => {
+  beforeEach(() => {
+    vi.useFakeTimers();
+  });
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
+  test('survive a reload, by conversation', () => {
+    const s = new FakeStorage();
+    const before = new Drafts('d:', s);
+    before.set('a', 'to a');
+    before.set('b', 'to b');
+    vi.advanceTimersByTime(300);
+    const after = new Drafts('d:', s);
+    expect(after.get('a')).toBe('to a');
+    expect(after.get('b')).toBe('to b');
+    expect(after.get('c')).toBe('');
+    expect(new Drafts('somebody else', s).get('a')).toBe('');
+  });
+
+  test('are written when typing pauses or the page goes', () => {
+    const s = new FakeStorage();
+    const drafts = new Drafts('d:', s);
+    drafts.set('a', 't');
+    vi.advanceTimersByTime(200);
+    drafts.set('a', 'ty');
+    vi.advanceTimersByTime(200);
+    expect(s.items.size).toBe(0);
+    drafts.flush();
+    expect(Object.fromEntries(s.items)).toEqual({ 'd:a': 'ty' });
+  });
+
+  test('leave nothing behind once sent or cleared', () => {
+    const s = new FakeStorage();
+    const drafts = new Drafts('d:', s);
+    drafts.set('a', 'x');
+    drafts.set('a', '  ');
+    drafts.flush();
+    expect(s.items.size).toBe(0);
+    drafts.set('a', 'x');
+    drafts.flush();
+    drafts.clear();
+    expect(s.items.size).toBe(0);
+    expect(drafts.get('a')).toBe('');
+  });
+
+  test('of several tabs do not overwrite each other', () => {
+    const s = new FakeStorage();
+    const [one, two] = [new Drafts('d:', s), new Drafts('d:', s)];
+    one.set('a', 'from one');
+    two.set('b', 'from two');
+    one.flush();
+    two.flush();
+    expect(Object.fromEntries(s.items)).toEqual({ 'd:a': 'from one', 'd:b': 'from two' });
+    two.changed({ key: 'd:a', newValue: 'from one' });
+    expect(two.get('a')).toBe('from one');
+    two.changed({ key: 'd:a', newValue: null });
+    two.changed({ key: 'something else', newValue: 'x' });
+    expect(two.get('a')).toBe('');
+  });
+
+  test('do without storage', () => {
+    const drafts = new Drafts('d:', null);
+    drafts.set('a', 'x');
+    drafts.flush();
+    expect(drafts.get('a')).toBe('x');
+  });
+});
+
+describe('conversations', () => {
+  const list = (): Conversations => new Conversations(me);
+  const entry = (seq: number, o = {}) => message(seq, { conversation_id: 'c', ...o });
+
+  test('an entry moves a conversation up and counts', () => {
+    const c = list();
+    c.put(conversation({ id: 'c', last_seq: 5, last_entry_at: '2026-01-01T00:00:00Z' }));
+    c.put(conversation({ id: 'd', last_seq: 5, last_entry_at: '2026-01-02T00:00:00Z' }));
+    expect(c.sorted.map((x) => x.id)).toEqual(['d', 'c']);
+    expect(c.apply(entry(6, { created_at: '2026-01-03T00:00:00Z' }))).toBe(true);
+    flushSync();
+    expect(c.sorted.map((x) => x.id)).toEqual(['c', 'd']);
+    expect(c.get('c')).toMatchObject({ unread: 1, last_seq: 6, last_message: { body: 'text 6' } });
+    expect(c.unread).toBe(1);
+  });
+
+  test('an entry seen before changes nothing; one after a hole asks the server', () => {
+    const c = list();
+    c.put(conversation({ last_seq: 5, unread: 2 }));
+    expect(c.apply(entry(5))).toBe(true);
+    expect(c.get('c')!.unread).toBe(2);
+    expect(c.apply(entry(8))).toBe(false);
+    expect(c.get('c')!.last_seq).toBe(8);
+    expect(c.apply(entry(1, { conversation_id: 'unknown' }))).toBe(false);
+  });
+
+  test('who writes has read', () => {
+    const c = list();
+    c.put(conversation({ last_seq: 5, unread: 2 }));
+    c.apply(entry(6, { sender_id: me }));
+    expect(c.get('c')).toMatchObject({ unread: 0, read_seq: 6 });
+  });
+
+  test('reading takes off the count, partly or wholly, and never goes back', () => {
+    const c = list();
+    c.put(conversation({ last_seq: 10, read_seq: 5, unread: 5 }));
+    c.read('c', 8, 3);
+    expect(c.get('c')).toMatchObject({ unread: 2, read_seq: 8 });
+    c.read('c', 6, 1);
+    expect(c.get('c')).toMatchObject({ unread: 2, read_seq: 8 });
+    c.read('c', 10, 1);
+    expect(c.get('c')).toMatchObject({ unread: 0, read_seq: 10 });
+  });
+
+  test('marks from other devices clear the count, or ask the server', () => {
+    const c = list();
+    const receipt = { conversation_id: 'c', delivered_seq: 0 };
+    c.put(conversation({ last_seq: 10, read_seq: 5, unread: 5 }));
+    expect(c.receipt({ ...receipt, user_id: you, read_seq: 10 })).toBe(true);
+    expect(c.get('c')!.unread).toBe(5);
+    expect(c.receipt({ ...receipt, user_id: me, read_seq: 7 })).toBe(false);
+    expect(c.receipt({ ...receipt, user_id: me, read_seq: 10 })).toBe(true);
+    expect(c.get('c')!.unread).toBe(0);
+  });
+
+  test('what the server says late does not undo what is known', () => {
+    const c = list();
+    c.put(conversation({ last_seq: 10, read_seq: 10, unread: 0 }));
+    c.apply(entry(11));
+    c.put(conversation({ last_seq: 10, read_seq: 5, unread: 5 }));
+    expect(c.get('c')).toMatchObject({ last_seq: 11, unread: 1 });
+    c.read('c', 11, 1);
+    c.put(conversation({ last_seq: 12, read_seq: 5, unread: 7 }));
+    expect(c.get('c')).toMatchObject({ last_seq: 12, read_seq: 11, unread: 1 });
+  });
+
+  test('the conversation with somebody is found, also among those with oneself in them', () => {
+    const c = list();
+    c.put(conversation());
+    expect(c.direct(you)?.id).toBe('c');
+    expect(c.direct(me)).toBe(undefined);
+    expect(c.direct('nobody')).toBe(undefined);
+  });
+});
+
+describe('receipts', () => {
+  beforeEach(() => {
+    vi.useFakeTimers();
+  });
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
+  test('are gathered; the highest is sent; reading implies having', () => {
+    const sent: unknown[] = [];
+    const r = new Receipts({ connected: () => true, send: async (...args) => void sent.push(args) });
+    for (const seq of [3, 5, 4]) r.mark('delivered', 'a', seq);
+    r.mark('delivered', 'b', 9);
+    r.mark('read', 'b', 9);
+    expect(sent).toEqual([]);
+    vi.advanceTimersByTime(250);
+    expect(sent).toEqual([
+      ['delivered', 'a', 5],
+      ['read', 'b', 9],
+    ]);
+    r.mark('delivered', 'a', 0);
+    vi.advanceTimersByTime(250);
+    expect(sent).toHaveLength(2);
+  });
+
+  test('wait for a connection, and are owed again if it went', async () => {
+    const sent: number[] = [];
+    let connected = false;
+    let fail = true;
+    const r = new Receipts({
+      connected: () => connected,
+      send: async (_mark, _id, seq) => {
+        sent.push(seq);
+        if (fail) throw new Error('gone');
+      },
+    });
+    r.mark('read', 'a', 3);
+    vi.advanceTimersByTime(1000);
+    expect(sent).toEqual([]);
+    connected = true;
+    r.flush();
+    await vi.advanceTimersByTimeAsync(0);
+    fail = false;
+    r.flush();
+    await vi.advanceTimersByTimeAsync(0);
+    r.flush();
+    expect(sent).toEqual([3, 3]);
+  });
+});
+
+describe('finding', () => {
+  test.each([
+    ['ada', 'Ada Lovelace', true],
+    ['love', 'Ada Lovelace', true],
+    ['lo ad', 'Ada Lovelace', true],
+    ['vela', 'Ada Lovelace', false],
+    ['jose', 'José Ñúñez', true],
+    ['NUN', 'José Ñúñez', true],
+    ['b.o', 'b.okri', true],
+    ['okri', 'b.okri', true],
+  ])('%j in %j', (query, text, want) => {
+    expect(matches(query, text)).toBe(want);
+  });
+});
+
+describe('words', () => {
+  test('for every kind of refusal', () => {
+    const said = (status: number, body?: unknown, after = 0): string => words(toApiError(body, status, after));
+    expect(said(400, { code: 'invalid', detail: 'The name is too long.' })).toBe('The name is too long.');
+    expect(said(502)).toContain('right now');
+    expect(said(500, '<html>')).toContain('went wrong at the server');
+    expect(said(429, { code: 'rate_limited', detail: 'x' }, 240)).toContain('in 4 minutes');
+    expect(said(429, undefined, 1)).toContain('in 1 second.');
+    expect(said(418)).not.toBe('');
+  });
+
+  test('for one field', () => {
+    const err = toApiError({ code: 'invalid', errors: [{ location: 'body.username', message: 'is taken' }, { location: 1 }] }, 400);
+    expect(err.field('username')).toBe('is taken');
+    expect(err.field('name')).toBe(undefined);
+  });
+});
+
+describe('accounts', () => {
+  test('a username is proposed from the name, and checked', () => {
+    expect(usernameFrom('Ada Lovelace')).toBe('ada.lovelace');
+    expect(usernameFrom('  Åsa  Öberg-Smith ')).toBe('asa.oberg.smith');
+    expect(usernameFrom('李小龙')).toBe('');
+    expect(usernameProblem('ada.lovelace')).toBe(undefined);
+    for (const bad of ['', 'a', 'Ada', 'a b', 'a'.repeat(33)]) expect(usernameProblem(bad)).not.toBe(undefined);
+    for (const bad of ['', '1234567', 'x'.repeat(257)]) expect(passwordProblem(bad)).not.toBe(undefined);
+    expect(passwordProblem('12345678')).toBe(undefined);
+  });
+
+  test('a browser is known by its name', () => {
+    const ua = 'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36';
+    expect(deviceOf(ua)).toEqual({ browser: 'Chrome', system: 'Linux' });
+    expect(deviceOf('Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) Version/18.0 Mobile/15E148 Safari/604.1')).toEqual({ browser: 'Safari', system: 'iOS' });
+    expect(deviceOf('curl/8.0')).toEqual({ browser: '', system: '' });
+  });
+});

@@ -1,0 +1,56 @@
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import { brotliCompress, constants, gzip } from 'node:zlib';
+import { svelte } from '@sveltejs/vite-plugin-svelte';
+import { defineConfig, type Plugin } from 'vite';
+
+/** Where `vite dev` finds a running Parley. */
+const server = 'http://127.0.0.1:8080';
+
+/**
+ * Writes .br and .gz beside what compresses, so that the server never compresses a thing,
+ * and .gitkeep, which lets the server be compiled without a built interface.
+ */
+function precompressed(): Plugin {
+  let outDir = '';
+  return {
+    name: 'precompressed',
+    apply: 'build',
+    configResolved(config) {
+      outDir = path.resolve(config.root, config.build.outDir);
+    },
+    async closeBundle() {
+      const names = await readdir(outDir, { recursive: true });
+      for (const name of names.filter((n) => /\.(css|html|js|json|svg|txt|webmanifest)$/.test(n))) {
+        const file = path.join(outDir, name);
+        const body = await readFile(file);
+        const br = await promisify(brotliCompress)(body, {
+          params: { [constants.BROTLI_PARAM_QUALITY]: constants.BROTLI_MAX_QUALITY },
+        });
+        const gz = await promisify(gzip)(body, { level: 9 });
+        if (gz.length >= body.length) continue;
+        await writeFile(`${file}.br`, br);
+        await writeFile(`${file}.gz`, gz);
+      }
+      await writeFile(path.join(outDir, '.gitkeep'), '');
+    },
+  };
+}
+
+export default defineConfig({
+  // The server puts its own path into <base>, so nothing here may be absolute.
+  base: './',
+  plugins: [svelte(), precompressed()],
+  build: {
+    outDir: '../dist',
+    emptyOutDir: true,
+    target: 'es2022',
+    modulePreload: { polyfill: false },
+    assetsInlineLimit: 0, // data: URLs are more than the security policy needs to allow
+    reportCompressedSize: false,
+  },
+  server: {
+    proxy: { '/api': { target: server, ws: true } },
+  },
+});
