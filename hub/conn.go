@@ -1,7 +1,6 @@
 package hub
 
 import (
-	"context"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -23,21 +22,23 @@ type Conn struct {
 
 	hub   *Hub
 	ws    *websocket.Conn
-	net   *corkedConn
+	wire  *wire
 	limit *rate.Limiter // nil without rate limits
 
 	heard   atomic.Int64 // second in which the client was last heard
-	writing atomic.Int64 // second in which the write under way began; 0 when there is none
+	writing atomic.Int64 // second in which a write began that waits for the client; 0: none does
 
 	mu       sync.Mutex // guards what follows
 	outbox   [][]byte
-	spare    [][]byte // the outbox before last, for its memory
 	queued   int      // bytes in the outbox, in early and in the write under way
-	flushing bool     // a flusher is running
+	underWay int      // of those, bytes in the write under way
+	flushing bool     // in the queue of the flushers, or being written
 	opening  bool     // hello was not said yet
 	early    [][]byte // goes into the outbox after hello
 	closed   bool
 	goodbye  *websocket.CloseError // to say once the outbox is written
+
+	behind *Conn // next in the queue of the flushers, who guard it
 }
 
 // Send puts an encoded frame into the outbox and returns at once. The bytes may be
@@ -65,14 +66,13 @@ func (c *Conn) Send(frame []byte) {
 	c.unlockAndFlush()
 }
 
-// unlockAndFlush gives up the lock and starts a flusher if there is none. One lives only
-// while there is something to write: an idle connection keeps one goroutine, its reader.
+// unlockAndFlush gives up the lock and sees to it that the outbox is written.
 func (c *Conn) unlockAndFlush() {
 	start := !c.flushing
 	c.flushing = true
 	c.mu.Unlock()
 	if start {
-		go c.flush()
+		c.hub.flushers.add(c)
 	}
 }
 
@@ -95,61 +95,6 @@ func (c *Conn) release(hello []byte) {
 	c.queued += len(hello)
 	c.early = nil
 	c.unlockAndFlush()
-}
-
-// flush writes the outbox until it is empty, all that waits at a time in one write to
-// the network.
-func (c *Conn) flush() {
-	written := 0
-	for {
-		c.mu.Lock()
-		c.queued -= written
-		frames := c.outbox
-		if len(frames) == 0 || c.closed && c.goodbye == nil {
-			c.flushing = false
-			if cap(c.spare) > keptOutbox {
-				c.outbox, c.spare = nil, nil
-			}
-			goodbye := c.goodbye
-			c.mu.Unlock()
-			if goodbye != nil {
-				_ = c.ws.Close(goodbye.Code, goodbye.Reason) // the reader sees the end of it
-			}
-			return
-		}
-		c.outbox = c.spare[:0]
-		c.spare = frames
-		c.mu.Unlock()
-
-		c.writing.Store(c.hub.clock.Load())
-		n, err := c.write(frames)
-		c.writing.Store(0)
-		written = n
-		if err != nil {
-			_ = c.ws.CloseNow() // ends the reader, which cleans up
-			c.mu.Lock()
-			c.closed, c.goodbye, c.outbox, c.flushing = true, nil, nil, false
-			c.mu.Unlock()
-			return
-		}
-		clear(frames)
-	}
-}
-
-func (c *Conn) write(frames [][]byte) (n int, err error) {
-	c.net.cork()
-	for _, f := range frames {
-		n += len(f)
-		// Without a deadline of its own: the hub's watch closes a write that takes
-		// longer than writeDeadline, at the price of one timer for all.
-		if err = c.ws.Write(context.Background(), websocket.MessageText, f); err != nil {
-			break
-		}
-	}
-	if e := c.net.uncork(); err == nil {
-		err = e
-	}
-	return n, err
 }
 
 // Close writes what waits in the outbox, then a close frame, and ends the connection.
@@ -180,6 +125,9 @@ func (c *Conn) abort(code websocket.StatusCode, reason string) {
 		_ = c.ws.Close(code, reason)
 	}()
 }
+
+// end makes the close handshake; the reader sees the end of it.
+func (c *Conn) end(goodbye websocket.CloseError) { _ = c.ws.Close(goodbye.Code, goodbye.Reason) }
 
 // Closed says whether the connection is closed or about to be.
 func (c *Conn) Closed() bool {

@@ -11,6 +11,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -79,6 +80,7 @@ type Hub struct {
 	sessions *Topics[uuid.UUID] // by session, to close them when it ends
 	opened   []func(context.Context, *Conn) error
 	topics   []leaver
+	flushers flushers
 	clock    atomic.Int64 // seconds since the epoch, moved by Run: cheap to read per frame
 
 	mu       sync.Mutex // guards conns and draining
@@ -95,6 +97,7 @@ type leaver interface{ leave(*Conn) }
 // New makes a Hub. Handlers and topics are registered before it serves.
 func New(cfg Config) *Hub {
 	h := &Hub{cfg: cfg, conns: make(map[*Conn]struct{})}
+	h.flushers.limit = runtime.GOMAXPROCS(0)
 	h.base, h.stop = context.WithCancel(context.Background())
 	h.mux.handlers = make(map[string]Handler)
 	// Any frame counts as a sign of life, and each is noted where it is read; this one

@@ -68,7 +68,7 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return // Accept has answered
 	}
 	ws.SetReadLimit(maxFrame)
-	c := &Conn{ID: uuid.New(), hub: h, ws: ws, net: hj.conn}
+	c := &Conn{ID: uuid.New(), hub: h, ws: ws, wire: hj.wire}
 	c.beat()
 	if h.cfg.RateLimits {
 		c.limit = rate.NewLimiter(framesPerSecond, framesBurst)

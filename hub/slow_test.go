@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -52,20 +53,7 @@ func TestStalledReader(t *testing.T) {
 	h, srv := setup(t)
 	conns := make(chan *Conn, 1)
 	h.OnOpen(func(_ context.Context, c *Conn) error { conns <- c; return nil })
-	ws, _, err := websocket.Dial(t.Context(), srv.URL, &websocket.DialOptions{
-		HTTPHeader: http.Header{"Authorization": {"Bearer good"}},
-		HTTPClient: &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			c, err := (&net.Dialer{}).DialContext(ctx, network, addr)
-			if err != nil {
-				return nil, err
-			}
-			return c, c.(*net.TCPConn).SetReadBuffer(4 << 10)
-		}}},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = ws.CloseNow() })
+	narrow(t, srv)
 	conn := <-conns
 	frame := EncodeEvent("n", strings.Repeat("x", 16<<10))
 	taken := 0
@@ -77,6 +65,32 @@ func TestStalledReader(t *testing.T) {
 	if taken > maxOutbox+512<<10 {
 		t.Errorf("%d KB were taken for a client that does not read", taken>>10)
 	}
+}
+
+// narrow connects a client that does not read by itself, and for which the network holds little.
+func narrow(t *testing.T, srv *httptest.Server) (*client, net.Conn) {
+	t.Helper()
+	ws, conn, err := dialThrough(t.Context(), srv.URL, func(c *net.TCPConn) error { return c.SetReadBuffer(64 << 10) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	ws.SetReadLimit(4 << 20)
+	t.Cleanup(func() { _ = ws.CloseNow() })
+	return &client{t, ws}, conn
+}
+
+// dialThrough connects and gives the connection below the WebSocket too.
+func dialThrough(ctx context.Context, url string, change func(*net.TCPConn) error) (ws *websocket.Conn, conn net.Conn, err error) {
+	transport := &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if conn, err = (&net.Dialer{}).DialContext(ctx, network, addr); err != nil {
+			return nil, err
+		}
+		return conn, change(conn.(*net.TCPConn))
+	}}
+	ws, _, err = websocket.Dial(ctx, url, &websocket.DialOptions{
+		HTTPHeader: http.Header{"Authorization": {"Bearer good"}}, HTTPClient: &http.Client{Transport: transport},
+	})
+	return ws, conn, err
 }
 
 // stalled counts the connections that were given up.
