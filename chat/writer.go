@@ -69,6 +69,7 @@ type writer struct {
 	results  []result
 	inBatch  map[key]struct{}
 	heldOver []*pending // same key as one in the batch; waits for what becomes of that
+	failing  bool       // the last attempt's outcome is unknown
 }
 
 type key struct {
@@ -196,13 +197,20 @@ func (w *writer) write() {
 		w.settle(w.batch)
 		w.clear()
 	}
+	if w.failing != (err != nil) { // an outage is two lines, not ten a second
+		w.failing = err != nil
+		if w.failing {
+			w.s.cfg.Logger.Warn("storing messages fails; trying again", "messages", len(w.batch), "err", err)
+		} else {
+			w.s.cfg.Logger.Info("storing messages works again")
+		}
+	}
 	if err == nil {
 		return
 	}
 	// Unknown, not failed: the commit may have happened and only its answer been lost. The
 	// same batch again finds out, because known client_ids keep their place.
 	w.s.gates.doubt()
-	w.s.cfg.Logger.Warn("storing messages, will try again", "messages", len(w.batch), "err", err)
 	w.giveUp(err)
 	if len(w.batch) > 0 {
 		// Also during a shutdown: a database that is gone fails at once, every time.
