@@ -89,8 +89,6 @@ func (s *Service) change(ctx context.Context, id ConversationID, by accounts.Use
 	if err != nil {
 		return err
 	}
-	for _, e := range entries {
-		s.gates.deliverChange(ctx, e)
-	}
+	s.gates.deliverChanges(ctx, entries)
 	return nil
 }

@@ -135,21 +135,27 @@ func (g *gates) deliver(e Entry, frame []byte) {
 	}
 }
 
-// deliverChange is deliver for entries that may let somebody in or out.
-func (g *gates) deliverChange(ctx context.Context, e Entry) {
-	gt := g.find(e.ConversationID)
+// deliverChanges is deliver for entries of one conversation that may let people in or out.
+func (g *gates) deliverChanges(ctx context.Context, entries []Entry) {
+	if len(entries) == 0 {
+		return
+	}
+	id := entries[0].ConversationID
+	gt := g.find(id)
 	if gt == nil {
 		return
 	}
-	greetings := g.s.greet(ctx, e)
+	greetings := g.s.greet(ctx, entries...)
 	gt.mu.Lock()
 	defer gt.mu.Unlock()
-	gt.known = max(gt.known, e.Seq)
-	switch {
-	case e.Seq == gt.delivered+1:
-		g.pass(gt, e, greetings)
-	case e.Seq > gt.delivered:
-		g.fetch(e.ConversationID, gt)
+	for _, e := range entries {
+		gt.known = max(gt.known, e.Seq)
+		switch {
+		case e.Seq == gt.delivered+1:
+			g.pass(gt, e, greetings)
+		case e.Seq > gt.delivered:
+			g.fetch(id, gt)
+		}
 	}
 }
 
