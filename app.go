@@ -76,7 +76,7 @@ func newApp(ctx context.Context, cfg *config, db *store.DB, log *slog.Logger) (*
 	})
 	sockets.Hub = a.hub
 	a.chat = chat.New(chat.Config{
-		DB: db, Hub: a.hub, Logger: log,
+		DB: db, Hub: a.hub, Logger: log, MaxMembers: cfg.GroupLimit,
 		Sent: func(id chat.ConversationID, user accounts.UserID, seq chat.Seq) { a.receipts.Read(id, user, seq) },
 	})
 	a.receipts = receipts.New(receipts.Config{

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -29,6 +30,7 @@ type config struct {
 	BaseURL        string   `env:"PARLEY_BASE_URL" placeholder:"URL" help:"Address people reach the server at, also with a path. Default: whatever they use."`
 	Signup         string   `env:"PARLEY_SIGNUP" enum:"invite,open,closed" default:"invite" help:"Who may sign up: invite, open or closed."`
 	MembersInvite  bool     `env:"PARLEY_MEMBERS_INVITE" help:"Let everybody invite, not only admins."`
+	GroupLimit     int      `env:"PARLEY_GROUP_LIMIT" placeholder:"N" help:"Members that a group may have, 2 to 500. Default 500."`
 	TrustedProxies []string `env:"PARLEY_TRUSTED_PROXIES" default:"127.0.0.0/8,::1/128" placeholder:"CIDR,…" help:"Addresses and networks whose X-Forwarded-* headers count, or none. Default: this machine."`
 	RateLimits     string   `env:"PARLEY_RATE_LIMITS" enum:"on,off" default:"on" help:"Limit requests and wrong passwords: on, or off for load tests."`
 	LogLevel       string   `env:"PARLEY_LOG_LEVEL" enum:"debug,info,warn,error" default:"info" help:"What is logged: debug, info, warn or error."`
@@ -57,6 +59,9 @@ func settingVariables() []string {
 
 // check fills in defaults that depend on others and parses what kong does not.
 func (c *config) check() error {
+	if c.GroupLimit = cmp.Or(c.GroupLimit, 500); c.GroupLimit < 2 || c.GroupLimit > 500 {
+		return fmt.Errorf("the group limit is 2 to 500, not %d", c.GroupLimit)
+	}
 	if c.Listen == "" {
 		c.Listen = ":8080"
 		if c.Port != 0 {

@@ -152,4 +152,43 @@ func TestGoldenFrames(t *testing.T) {
 	a.hear("receipt", ben.id.String())
 	b.lines = append(b.lines, a.lines...)
 	b.golden("receipt")
+
+	a.lines = nil
+	a.say(`{"type":"message.edit","id":"7","data":{"conversation_id":"` + c + `","client_id":"019a0000-0000-7000-8000-0000000000c2","seq":2,"body":"Hello, dear Ben!"}}`)
+	a.hear("reply", `"id":"7"`)
+	b.hear("entry", "dear")
+	a.lines = append(a.lines, b.lines...)
+	a.golden("edit")
+	b.lines = nil
+	b.say(`{"type":"message.react","id":"8","data":{"conversation_id":"` + c + `","client_id":"019a0000-0000-7000-8000-0000000000c3","seq":2,"emoji":"👍"}}`)
+	b.hear("reply", `"id":"8"`)
+	a.hear("entry", "👍")
+	b.lines = append(b.lines, a.lines...)
+	b.golden("react")
+	a.lines = nil
+	a.say(`{"type":"message.delete","id":"9","data":{"conversation_id":"` + c + `","client_id":"019a0000-0000-7000-8000-0000000000c4","seq":2}}`)
+	a.hear("reply", `"id":"9"`)
+	b.lines = nil
+	b.hear("entry", "delete")
+	a.lines = append(a.lines, b.lines...)
+	a.golden("delete")
+
+	var group struct{ ID string }
+	s.must(ann, "POST", "/conversations", fmt.Sprintf(`{"kind":"group","title":"Climbers","member_ids":[%q]}`, ben.id), &group)
+	b.lines = nil
+	b.hear("conversation", "Climbers")
+	b.hear("entry", "created")
+	b.golden("group")
+	b.say(`{"type":"message.send","id":"10","data":{"conversation_id":"` + group.ID + `","client_id":"019a0000-0000-7000-8000-0000000000c5","body":"@ann are you coming?","mentions":["` + ann.id.String() + `"]}}`)
+	b.hear("reply", `"id":"10"`)
+	a.lines = nil
+	a.hear("entry", "coming")
+	b.lines = append(b.lines, a.lines...)
+	b.golden("mention")
+	if outcome, answer := s.call(ann, "DELETE", "/conversations/"+group.ID+"/members/"+ben.id.String(), ""); outcome != "ok" {
+		t.Fatal(answer)
+	}
+	b.lines = nil
+	b.hear("entry", "member_removed")
+	b.golden("removed")
 }

@@ -1,6 +1,7 @@
 package accounts
 
 import (
+	"fmt"
 	"regexp"
 	"strings"
 	"unicode"
@@ -24,19 +25,23 @@ func cleanUsername(s string) (string, error) {
 	return strings.ToLower(s), nil
 }
 
-// cleanDisplayName gives the stored form of a name people see: trimmed, composed, without
-// what could break a line, turn the text around it or leave nothing to see.
-func cleanDisplayName(s string) (string, error) {
+// cleanDisplayName gives the stored form of a name people see.
+func cleanDisplayName(s string) (string, error) { return CleanLine("display_name", s, maxDisplayName) }
+
+// CleanLine gives the stored form of a line that people see, up to a number of characters:
+// trimmed, composed (NFC), without what could break the line, turn the text around it or
+// leave nothing to see. An error names the field and has the code invalid.
+func CleanLine(field, s string, limit int) (string, error) {
 	s = norm.NFC.String(strings.TrimSpace(s))
 	visible := false
 	for _, r := range s {
 		if unicode.IsControl(r) || unicode.In(r, unicode.Bidi_Control, unicode.Zl, unicode.Zp) {
-			return "", fieldError(problem.Invalid, "display_name", "A name holds no control characters.")
+			return "", fieldError(problem.Invalid, field, "It holds no control characters.")
 		}
 		visible = visible || unicode.IsGraphic(r) && !unicode.IsSpace(r)
 	}
-	if n := utf8.RuneCountInString(s); !visible || n > maxDisplayName || !utf8.ValidString(s) {
-		return "", fieldError(problem.Invalid, "display_name", "A name has 1 to 64 characters that can be seen.")
+	if n := utf8.RuneCountInString(s); !visible || n > limit || !utf8.ValidString(s) {
+		return "", fieldError(problem.Invalid, field, fmt.Sprintf("It has 1 to %d characters that can be seen.", limit))
 	}
 	return s, nil
 }

@@ -95,6 +95,17 @@ func (q queries) usersByWords(ctx context.Context, tsquery, typed string, limit 
 	return pgx.CollectRows(rows, scanUser)
 }
 
+const selectUsersByID = `
+SELECT id, username, display_name, role, disabled_at IS NOT NULL FROM users WHERE id = ANY($1::uuid[]) ORDER BY username`
+
+func (q queries) usersByID(ctx context.Context, ids []UserID) ([]User, error) {
+	rows, err := q.db.Query(ctx, selectUsersByID, ids)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, scanUser)
+}
+
 const selectAccounts = `
 SELECT id, username, display_name, role, disabled_at IS NOT NULL, created_at FROM users ORDER BY username`
 

@@ -190,6 +190,16 @@ func (s *Service) Search(ctx context.Context, typed string, limit int) (list []U
 	return list, nil
 }
 
+// People gives those of the ids that exist, also those who can no longer sign in: what they
+// wrote is still there.
+func (s *Service) People(ctx context.Context, ids []UserID) ([]User, error) {
+	list, err := s.q.usersByID(ctx, ids)
+	if err != nil {
+		return nil, fmt.Errorf("look people up: %w", err)
+	}
+	return list, nil
+}
+
 // Rename changes the name others see.
 func (s *Service) Rename(ctx context.Context, id UserID, displayName string) (User, error) {
 	name, err := cleanDisplayName(displayName)

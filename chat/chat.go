@@ -24,24 +24,33 @@ import (
 var (
 	// ErrNotMember is also the answer for a conversation that does not exist: who is
 	// not in it learns nothing about it.
-	ErrNotMember   = problem.New(problem.NotFound, "There is no such conversation, or you are not in it.")
-	ErrClientID    = problem.New(problem.Conflict, "This client_id already names another message in this conversation.")
-	ErrNoReplied   = problem.New(problem.Invalid, "The message replied to does not exist in this conversation.")
-	ErrNoUser      = problem.New(problem.NotFound, "There is no such person.")
-	ErrWithOneself = problem.New(problem.Invalid, "A direct conversation needs somebody else.")
-	ErrOverloaded  = &problem.Error{Code: problem.Unavailable, Detail: "The server has more to store than it can; nothing was stored. Try again.", RetryAfter: time.Second}
-	ErrUnknown     = &problem.Error{Code: problem.Unavailable, Detail: "The message could not be stored for certain. Try again with the same client_id: it will be stored once.", RetryAfter: time.Second}
-	errStopped     = &problem.Error{Code: problem.Unavailable, Detail: "The server is going away; try again in a moment.", RetryAfter: time.Second}
+	ErrNotMember        = problem.New(problem.NotFound, "There is no such conversation, or you are not in it.")
+	ErrClientID         = problem.New(problem.Conflict, "This client_id already names another message in this conversation.")
+	ErrNoMessage        = problem.New(problem.NotFound, "There is no such message.")
+	ErrNotAllowed       = problem.New(problem.Forbidden, "This is somebody else's message.")
+	ErrDeleted          = problem.New(problem.Conflict, "The message was deleted.")
+	ErrNoReplied        = problem.New(problem.Invalid, "The message replied to does not exist in this conversation.")
+	errTooManyReactions = problem.Newf(problem.TooLarge, "One person puts %d different emoji to a message at most.", maxReactions)
+	ErrNoUser           = problem.New(problem.NotFound, "There is no such person.")
+	ErrWithOneself      = problem.New(problem.Invalid, "A direct conversation needs somebody else.")
+	ErrOverloaded       = &problem.Error{Code: problem.Unavailable, Detail: "The server has more to store than it can; nothing was stored. Try again.", RetryAfter: time.Second}
+	ErrUnknown          = &problem.Error{Code: problem.Unavailable, Detail: "The message could not be stored for certain. Try again with the same client_id: it will be stored once.", RetryAfter: time.Second}
+	errStopped          = &problem.Error{Code: problem.Unavailable, Detail: "The server is going away; try again in a moment.", RetryAfter: time.Second}
 )
 
-// MaxBody is the size limit of a message's text in bytes.
-const MaxBody = 16 << 10
+// The limits of a message: of its text in bytes, and of how many people it mentions.
+const (
+	MaxBody     = 16 << 10
+	MaxMentions = 50
+)
 
 // Config is what the Service needs.
 type Config struct {
 	DB     *store.DB
 	Hub    *hub.Hub
 	Logger *slog.Logger
+	// MaxMembers is how many members a group may have; 0: 500.
+	MaxMembers int
 	// Sent, if set, is told of every message after its commit: sending counts as
 	// having read. Of a repeat it is told again. It must not block.
 	Sent func(ConversationID, accounts.UserID, Seq)
@@ -62,6 +71,9 @@ const writerCount = 2
 
 // New makes a Service. It must be made before the hub serves.
 func New(cfg Config) *Service {
+	if cfg.MaxMembers == 0 {
+		cfg.MaxMembers = defaultMaxMembers
+	}
 	s := &Service{
 		cfg:    cfg,
 		q:      queries{cfg.DB},
@@ -98,17 +110,25 @@ func (s *Service) ByConversation() *hub.Topics[ConversationID] { return s.byConv
 func (s *Service) ByUser() *hub.Topics[accounts.UserID] { return s.byUser }
 
 // subscribe makes a new connection interested in its user's conversations. The user
-// comes first: a conversation begun while the others are read is then not missed.
+// comes first: a conversation that the user gets into while the memberships are read is
+// then not missed, because its entry lets in all connections of the user.
 func (s *Service) subscribe(ctx context.Context, c *hub.Conn) error {
 	user := accounts.UserID(c.UserID)
 	s.byUser.Join(c, user)
-	ids, lasts, err := s.q.conversationsOf(ctx, user)
-	if err != nil {
-		return fmt.Errorf("subscribe a connection: %w", err)
+	var again []ConversationID // nil: all of them
+	for {
+		memberships, err := s.q.memberships(ctx, user, again)
+		if err != nil {
+			return fmt.Errorf("subscribe a connection: %w", err)
+		}
+		again = nil
+		for _, m := range memberships {
+			if !s.gates.join(c, m) {
+				again = append(again, m.id)
+			}
+		}
+		if again == nil {
+			return nil
+		}
 	}
-	s.byConv.Join(c, ids...)
-	for i, id := range ids {
-		s.gates.watch(id, lasts[i])
-	}
-	return nil
 }

@@ -3,13 +3,11 @@ package chat
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"parley/accounts"
-	"parley/hub"
 	"parley/store"
 )
 
@@ -18,22 +16,19 @@ type Conversation struct {
 	ID           ConversationID `json:"id"`
 	Kind         string         `json:"kind" enum:"direct,group"`
 	Title        string         `json:"title" doc:"Empty for direct conversations: they are named after the other side"`
+	Role         MemberRole     `json:"role" enum:"owner,admin,member" doc:"The caller's own"`
+	ShareHistory bool           `json:"share_history" doc:"Of a group: whoever is added sees what was said before"`
 	LastSeq      Seq            `json:"last_seq"`
-	LastEntryAt  time.Time      `json:"last_entry_at"`
+	LastEntryAt  time.Time      `json:"last_entry_at" doc:"When there last was something new to see: actions on a message do not count"`
 	Members      []Member       `json:"members" doc:"Direct: both; group: the first few"`
 	MemberCount  int            `json:"member_count"`
 	Unread       int            `json:"unread" doc:"Messages of others after read_seq"`
+	Mentions     int            `json:"unread_mentions" doc:"Those among them that mention the caller"`
 	DeliveredSeq Seq            `json:"delivered_seq" doc:"The caller's own"`
 	ReadSeq      Seq            `json:"read_seq" doc:"The caller's own"`
 	LastMessage  *Message       `json:"last_message" doc:"null while nothing was said"`
-}
 
-// Member is somebody in a conversation.
-type Member struct {
-	UserID      accounts.UserID `json:"user_id"`
-	Role        string          `json:"role" enum:"owner,admin,member"`
-	Username    string          `json:"username"`
-	DisplayName string          `json:"display_name"`
+	user accounts.UserID // who sees it so
 }
 
 // OpenDirect gives the direct conversation of two people and makes it if there is none;
@@ -46,28 +41,22 @@ func (s *Service) OpenDirect(ctx context.Context, me, other accounts.UserID) (Co
 	if err != nil {
 		return Conversation{}, fmt.Errorf("find a direct conversation: %w", err)
 	}
-	if !found {
-		// From here on nothing stops halfway because who asked is gone.
-		ctx = context.WithoutCancel(ctx)
-		if id, err = s.createDirect(ctx, me, other); err != nil {
-			return Conversation{}, err
-		}
+	// From here on nothing stops halfway because who asked is gone.
+	ctx = context.WithoutCancel(ctx)
+	if found {
+		s.letIn(ctx, id, me, other)
+	} else if id, err = s.createDirect(ctx, me, other); err != nil {
+		return Conversation{}, err
 	}
-	c, err := s.Conversation(ctx, me, id)
-	if err == nil {
-		s.announce(ctx, id, c.LastSeq, me, other)
-	}
-	return c, err
+	return s.Conversation(ctx, me, id)
 }
 
 func (s *Service) createDirect(ctx context.Context, me, other accounts.UserID) (ConversationID, error) {
 	id := store.NewID[Conversation]()
 	err := s.cfg.DB.InTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		q := queries{tx}
-		if active, err := q.isActiveUser(ctx, other); err != nil {
-			return fmt.Errorf("find a person: %w", err)
-		} else if !active {
-			return ErrNoUser
+		if err := q.areActive(ctx, other); err != nil {
+			return err
 		}
 		made, err := q.insertDirect(ctx, id, me, other)
 		if err != nil {
@@ -79,53 +68,35 @@ func (s *Service) createDirect(ctx context.Context, me, other accounts.UserID) (
 			}
 			return nil
 		}
-		// Before anybody can see the conversation: who does starts behind its first entry,
-		// which others are still to get.
-		s.gates.watch(id, 0)
 		pair := []accounts.UserID{me, other}
-		if err := q.insertMembers(ctx, id, pair); err != nil {
-			return fmt.Errorf("add the members: %w", err)
-		}
-		if err := q.insertCreated(ctx, id, me, Detail{UserIDs: pair}); err != nil {
-			return fmt.Errorf("begin the log: %w", err)
-		}
-		return nil
+		return begin(ctx, q, &s.gates, id, pair, []MemberRole{RoleMember, RoleMember}, Detail{UserIDs: pair})
 	})
 	if store.Transient(err) {
 		// The commit may have happened and only its answer been lost.
+		s.gates.doubt()
 		if known, found, lookup := s.q.direct(ctx, me, other); lookup == nil && found {
-			return known, nil
+			id, err = known, nil
 		}
+	}
+	if err == nil {
+		s.gates.reach(id, 1)
+		s.letIn(ctx, id, me, other) // it may be somebody else's, made meanwhile
 	}
 	return id, err
 }
 
-// announce subscribes those connections of its members to a conversation that are not,
-// tells them of it and delivers its first entry. They are all, if it is new; and if it is
-// not, those that were not told because the answer to its commit was lost.
-func (s *Service) announce(ctx context.Context, id ConversationID, last Seq, members ...accounts.UserID) {
-	ctx = context.WithoutCancel(ctx) // the others are to know in any case
-	for _, user := range members {
-		conns := slices.DeleteFunc(s.byUser.Conns(user), func(c *hub.Conn) bool { return s.byConv.Has(id, c) })
-		if len(conns) == 0 {
-			continue
-		}
-		// Subscribed first: what is committed after the conversation was read arrives live.
-		for _, conn := range conns {
-			s.byConv.Join(conn, id)
-		}
-		s.gates.watch(id, last)
-		c, err := s.Conversation(ctx, user, id)
-		if err != nil {
-			s.cfg.Logger.Warn("announcing a conversation", "conversation_id", id, "user_id", user, "err", err)
-			continue
-		}
-		event := hub.EncodeEvent("conversation", c)
-		for _, conn := range conns {
-			conn.Send(event)
-		}
+// begin adds the first members and the first entry, by the first of them, to a new
+// conversation. Its gate is there before anybody can see the conversation: whoever is
+// connected then gets that entry through it, and with it everything after.
+func begin(ctx context.Context, q queries, g *gates, id ConversationID, members []accounts.UserID, roles []MemberRole, d Detail) error {
+	g.watch(id, 0)
+	if err := q.insertMembers(ctx, id, members, roles, 1, 0); err != nil {
+		return fmt.Errorf("add the members: %w", err)
 	}
-	s.gates.reach(id, last)
+	if _, err := q.insertEntries(ctx, id, members[0], 1, []Kind{KindCreated}, []Detail{d}); err != nil {
+		return fmt.Errorf("begin the log: %w", err)
+	}
+	return nil
 }
 
 // Conversation gives one conversation as its member sees it. Errors: ErrNotMember.

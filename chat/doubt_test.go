@@ -220,21 +220,20 @@ func TestOpenAgainSubscribes(t *testing.T) {
 }
 
 // The others are told also if who opened the conversation is gone by then.
-func TestAnnounceToTheOthers(t *testing.T) {
+func TestOthersAreTold(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	other := replica(t, b.db)
 	ann, ben := b.user("ann"), b.user("ben")
 	c := b.connect(ben)
-	conversation, err := other.OpenDirect(t.Context(), ann, ben)
+	id, err := b.createDirect(t.Context(), ann, ben) // and nothing is read for her any more
 	if err != nil {
 		t.Fatal(err)
 	}
-	gone, cancel := context.WithCancel(t.Context())
-	cancel()
-	b.announce(gone, conversation.ID, 1, ann, ben)
 	if f := c.next(); f.Type != "conversation" {
 		t.Fatalf("ben got %s", f.Type)
+	}
+	if e := c.entry(); e.Kind != KindCreated || e.ConversationID != id {
+		t.Fatalf("ben got %+v", e)
 	}
 }
 

@@ -9,22 +9,28 @@ import (
 	"parley/hub"
 )
 
-// Frames registers message.send.
-func (s *Service) Frames(m *hub.Mux) { m.Handle("message.send", s.frameSend) }
+// Frames registers the sending of messages and what is done to them.
+func (s *Service) Frames(m *hub.Mux) {
+	m.Handle("message.send", s.frameSend)
+	m.Handle("message.edit", s.frameAct(KindEdit))
+	m.Handle("message.delete", s.frameAct(KindDelete))
+	m.Handle("message.react", s.frameAct(KindReactionAdded))
+}
 
 func (s *Service) frameSend(_ context.Context, r *hub.Request) (any, error) {
 	var data struct {
-		ConversationID ConversationID `json:"conversation_id"`
-		ClientID       uuid.UUID      `json:"client_id"`
-		Body           string         `json:"body"`
-		ReplyTo        Seq            `json:"reply_to"`
+		ConversationID ConversationID    `json:"conversation_id"`
+		ClientID       uuid.UUID         `json:"client_id"`
+		Body           string            `json:"body"`
+		ReplyTo        Seq               `json:"reply_to"`
+		Mentions       []accounts.UserID `json:"mentions"`
 	}
 	if err := r.Bind(&data); err != nil {
 		return nil, err
 	}
 	m := Outgoing{
 		ConversationID: data.ConversationID, SenderID: accounts.UserID(r.Conn.UserID),
-		ClientID: data.ClientID, Body: data.Body, ReplyTo: data.ReplyTo,
+		ClientID: data.ClientID, Body: data.Body, ReplyTo: data.ReplyTo, Mentions: data.Mentions,
 	}
 	// The reader goes on with the client's next frame while this one is stored.
 	s.Submit(m, func(sent Sent, err error) {
@@ -35,4 +41,42 @@ func (s *Service) frameSend(_ context.Context, r *hub.Request) (any, error) {
 		r.Reply(sent)
 	})
 	return nil, hub.ErrLater
+}
+
+// actionData is the data of the frames that act on a message; each takes the fields that it
+// has a use for.
+type actionData struct {
+	ConversationID ConversationID    `json:"conversation_id"`
+	ClientID       uuid.UUID         `json:"client_id"`
+	Seq            Seq               `json:"seq"`
+	Body           string            `json:"body"`
+	Mentions       []accounts.UserID `json:"mentions"`
+	Emoji          string            `json:"emoji"`
+	Remove         bool              `json:"remove"`
+}
+
+// frameAct answers when the action is stored: what a client does to a message happens in
+// the order in which it was sent.
+func (s *Service) frameAct(kind Kind) hub.Handler {
+	return func(ctx context.Context, r *hub.Request) (any, error) {
+		var data actionData
+		if err := r.Bind(&data); err != nil {
+			return nil, err
+		}
+		a := Action{
+			Kind: kind, ConversationID: data.ConversationID, SenderID: accounts.UserID(r.Conn.UserID), ClientID: data.ClientID,
+			TargetSeq: data.Seq,
+		}
+		switch {
+		case data.ClientID == uuid.Nil:
+			return nil, invalid("client_id", "is missing")
+		case kind == KindEdit:
+			a.Body, a.Mentions = data.Body, data.Mentions
+		case kind == KindReactionAdded && data.Remove:
+			a.Kind, a.Emoji = KindReactionRemoved, data.Emoji
+		case kind == KindReactionAdded:
+			a.Emoji = data.Emoji
+		}
+		return s.Act(ctx, a)
+	}
 }

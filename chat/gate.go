@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"parley/accounts"
 	"parley/hub"
 )
 
@@ -36,7 +37,9 @@ type gate struct {
 	mu        sync.Mutex // guards what follows
 	delivered Seq        // every entry up to here was published
 	known     Seq        // the highest seq heard of
+	gone      Seq        // who was a member before this entry may not be one any more
 	reading   bool       // a hole is being read
+	idle      bool       // nobody was interested when prune last came by
 }
 
 const (
@@ -59,17 +62,42 @@ func (g *gates) init(s *Service) {
 
 func (g *gates) shard(id ConversationID) *gateShard { return &g.shards[id[15]%64] }
 
-// watch makes sure that there is a gate, which starts after last if it is new.
-func (g *gates) watch(id ConversationID, last Seq) {
+// watch makes sure that there is a gate, which starts after last if it is new. That is for
+// a conversation whose next entry lets somebody in.
+func (g *gates) watch(id ConversationID, last Seq) { g.locked(id, last).mu.Unlock() }
+
+// locked gives the gate with its lock held. A new one starts after last: what was committed
+// since had no gate to pass, and the next entry finds the hole.
+func (g *gates) locked(id ConversationID, last Seq) *gate {
 	s := g.shard(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.gates[id] == nil {
-		// What was committed between reading last and this line had no gate to pass: the
-		// next entry finds the hole. The connection that watches does not depend on it,
-		// because that was before its hello, and sync reads the log.
-		s.gates[id] = &gate{delivered: last, known: last}
+	gt := s.gates[id]
+	if gt == nil {
+		gt = &gate{delivered: last, known: last, gone: last}
+		s.gates[id] = gt
 	}
+	gt.mu.Lock()
+	gt.idle = false
+	return gt
+}
+
+// join makes a connection interested in a conversation, for a membership that was read from
+// the database after the connection was in the map of its user's. False: somebody's
+// membership has ended since, so that it has to be read again.
+//
+// A membership may be ahead of the gate: then the connection would get entries from before
+// it, and is left to the entry that began it, which lets in all of the user's connections.
+func (g *gates) join(c *hub.Conn, m membership) bool {
+	gt := g.locked(m.id, m.last)
+	defer gt.mu.Unlock()
+	if gt.gone > m.last {
+		return false
+	}
+	if m.joined <= gt.delivered+1 {
+		g.s.byConv.Join(c, m.id)
+	}
+	return true
 }
 
 func (g *gates) find(id ConversationID) *gate {
@@ -104,6 +132,54 @@ func (g *gates) deliver(e Entry, frame []byte) {
 		gt.delivered = e.Seq
 	case e.Seq > gt.delivered:
 		g.fetch(e.ConversationID, gt)
+	}
+}
+
+// deliverChanges is deliver for entries of one conversation that may let people in or out.
+func (g *gates) deliverChanges(ctx context.Context, entries []Entry) {
+	if len(entries) == 0 {
+		return
+	}
+	id := entries[0].ConversationID
+	gt := g.find(id)
+	if gt == nil {
+		return
+	}
+	greetings := g.s.greet(ctx, entries...)
+	gt.mu.Lock()
+	defer gt.mu.Unlock()
+	for _, e := range entries {
+		gt.known = max(gt.known, e.Seq)
+		switch {
+		case e.Seq == gt.delivered+1:
+			g.pass(gt, e, greetings)
+		case e.Seq > gt.delivered:
+			g.fetch(id, gt)
+		}
+	}
+}
+
+// pass publishes the next entry. Whoever it lets in gets it too, as the first one, and
+// whoever it puts out as the last one. The gate's lock is held.
+func (g *gates) pass(gt *gate, e Entry, greetings map[accounts.UserID][]byte) {
+	id := e.ConversationID
+	for _, user := range e.admitted() {
+		for _, c := range g.s.byUser.Conns(user) {
+			if hello := greetings[user]; hello != nil && !g.s.byConv.Has(id, c) {
+				c.Send(hello)
+			}
+			g.s.byConv.Join(c, id)
+		}
+	}
+	if frame := g.encode(e); frame != nil {
+		g.s.byConv.Publish(id, frame)
+	}
+	gt.delivered = e.Seq
+	if e.Kind == KindMemberRemoved || e.Kind == KindMemberLeft {
+		for _, c := range g.s.byUser.Conns(e.UserID) {
+			g.s.byConv.Leave(c, id)
+		}
+		gt.gone = e.Seq
 	}
 }
 
@@ -163,12 +239,12 @@ func (g *gates) read(id ConversationID, gt *gate) {
 		gt.mu.Unlock()
 
 		entries, err := g.s.q.entriesAfter(g.base, id, from, holePage)
+		greetings := g.s.greet(g.base, entries...)
 
 		gt.mu.Lock()
 		for _, e := range entries {
 			if e.Seq == gt.delivered+1 {
-				g.s.byConv.Publish(id, hub.EncodeEvent("entry", e))
-				gt.delivered = e.Seq
+				g.pass(gt, e, greetings)
 			}
 		}
 		if err != nil || gt.delivered == from {
@@ -196,6 +272,7 @@ func (g *gates) run(ctx context.Context) {
 	defer prune.Stop()
 	defer g.reading.Wait()
 	defer g.stop()
+	g.doubt() // what a process before this one had sent may yet be committed
 	for {
 		select {
 		case <-ctx.Done():
@@ -247,11 +324,12 @@ func (g *gates) prune() {
 		s.mu.Lock()
 		for id, gt := range s.gates {
 			gt.mu.Lock()
-			// A connection joins the topic before it calls watch: either it is seen
-			// here, or it will make the gate anew.
-			if !gt.reading && !g.s.byConv.Any(id) {
+			// Not at once: a gate may be there for somebody who is about to be let in.
+			unused := !gt.reading && !g.s.byConv.Any(id)
+			if unused && gt.idle {
 				delete(s.gates, id)
 			}
+			gt.idle = unused
 			gt.mu.Unlock()
 		}
 		s.mu.Unlock()

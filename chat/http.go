@@ -19,13 +19,19 @@ func (s *Service) Routes(api huma.API) {
 	}, s.httpList)
 	huma.Register(api, huma.Operation{
 		OperationID: "open-conversation", Method: http.MethodPost, Path: "/conversations", Tags: tags,
-		Summary:     "Open a direct conversation",
-		Description: "Gives the one conversation with that person; it is made if there is none.",
+		Summary: "Open a direct conversation, or make a group",
+		Description: "direct: gives the one conversation with user_id; it is made if there is none. " +
+			"group: makes one with a title and members; the caller is its owner.",
 	}, s.httpOpen)
 	huma.Register(api, huma.Operation{
 		OperationID: "get-conversation", Method: http.MethodGet, Path: "/conversations/{id}", Tags: tags,
 		Summary: "One conversation",
 	}, s.httpGet)
+	huma.Register(api, huma.Operation{
+		OperationID: "update-conversation", Method: http.MethodPatch, Path: "/conversations/{id}", Tags: tags,
+		Summary:     "Rename a group, or decide whether it shares its history",
+		Description: "title is for owners and admins, share_history for owners: it is for those who are added from then on.",
+	}, s.httpUpdate)
 	huma.Register(api, huma.Operation{
 		OperationID: "send-message", Method: http.MethodPost, Path: "/conversations/{id}/messages", Tags: []string{"Messages"},
 		Summary: "Send a message",
@@ -33,6 +39,8 @@ func (s *Service) Routes(api huma.API) {
 			"answered with 201, a repeat with 200 and the first one's seq; the same client_id with another body is a conflict.",
 		DefaultStatus: http.StatusCreated,
 	}, s.httpSend)
+	s.memberRoutes(api)
+	s.actionRoutes(api)
 }
 
 type listInput struct {
@@ -56,8 +64,10 @@ func (s *Service) httpList(ctx context.Context, in *listInput) (*listOutput, err
 
 type openInput struct {
 	Body struct {
-		Kind   string          `json:"kind" enum:"direct"`
-		UserID accounts.UserID `json:"user_id" format:"uuid" doc:"The person to talk to"`
+		Kind      string            `json:"kind" enum:"direct,group"`
+		UserID    accounts.UserID   `json:"user_id,omitzero" format:"uuid" doc:"direct: the person to talk to"`
+		Title     string            `json:"title,omitempty" doc:"group: 1 to 200 characters"`
+		MemberIDs []accounts.UserID `json:"member_ids,omitempty" doc:"group: the others"`
 	}
 }
 
@@ -73,7 +83,29 @@ func (Conversation) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schem
 }
 
 func (s *Service) httpOpen(ctx context.Context, in *openInput) (*conversationOutput, error) {
-	c, err := s.OpenDirect(ctx, accounts.Caller(ctx).UserID, in.Body.UserID)
+	me := accounts.Caller(ctx).UserID
+	if in.Body.Kind == "group" {
+		c, err := s.CreateGroup(ctx, me, in.Body.Title, in.Body.MemberIDs)
+		return &conversationOutput{c}, err
+	}
+	c, err := s.OpenDirect(ctx, me, in.Body.UserID)
+	return &conversationOutput{c}, err
+}
+
+type updateInput struct {
+	ID   ConversationID `path:"id" format:"uuid"`
+	Body struct {
+		Title        *string `json:"title,omitempty" doc:"1 to 200 characters"`
+		ShareHistory *bool   `json:"share_history,omitempty"`
+	}
+}
+
+func (s *Service) httpUpdate(ctx context.Context, in *updateInput) (*conversationOutput, error) {
+	me := accounts.Caller(ctx).UserID
+	if err := s.UpdateGroup(ctx, me, in.ID, GroupUpdate{in.Body.Title, in.Body.ShareHistory}); err != nil {
+		return nil, err
+	}
+	c, err := s.Conversation(ctx, me, in.ID)
 	return &conversationOutput{c}, err
 }
 
@@ -89,9 +121,10 @@ func (s *Service) httpGet(ctx context.Context, in *getInput) (*conversationOutpu
 type sendInput struct {
 	ID   ConversationID `path:"id" format:"uuid"`
 	Body struct {
-		ClientID uuid.UUID `json:"client_id" format:"uuid" doc:"Any UUID made by the client; version 7 recommended"`
-		Body     string    `json:"body" doc:"1 byte to 16 KiB of UTF-8"`
-		ReplyTo  Seq       `json:"reply_to,omitempty" minimum:"1" doc:"The seq of the message this one answers"`
+		ClientID uuid.UUID         `json:"client_id" format:"uuid" doc:"Any UUID made by the client; version 7 recommended"`
+		Body     string            `json:"body" doc:"1 byte to 16 KiB of UTF-8"`
+		ReplyTo  Seq               `json:"reply_to,omitempty" minimum:"1" doc:"The seq of the message this one answers"`
+		Mentions []accounts.UserID `json:"mentions,omitempty" doc:"Members whom the text names; at most 50. Who is no member is left out of what is stored."`
 	}
 }
 
@@ -103,7 +136,7 @@ type sendOutput struct {
 func (s *Service) httpSend(ctx context.Context, in *sendInput) (*sendOutput, error) {
 	sent, err := s.Send(ctx, Outgoing{
 		ConversationID: in.ID, SenderID: accounts.Caller(ctx).UserID,
-		ClientID: in.Body.ClientID, Body: in.Body.Body, ReplyTo: in.Body.ReplyTo,
+		ClientID: in.Body.ClientID, Body: in.Body.Body, ReplyTo: in.Body.ReplyTo, Mentions: in.Body.Mentions,
 	})
 	if err != nil {
 		return nil, err

@@ -67,72 +67,84 @@ func (s *Service) List(ctx context.Context, me accounts.UserID, after string, li
 	return list, cursor{last.LastEntryAt, last.ID}.String(), nil
 }
 
-// A conversation as its member sees it: `page` chooses the conversations, the rest is
-// looked up for those alone. Unread counts the messages of others after the read mark.
+// A conversation as a member sees it: `page` chooses conversations and who looks at them,
+// the rest is looked up for those alone. Unread counts the messages of others after the
+// read mark and after the viewer became a member. The entry at from_seq is there in any
+// case, so that a conversation in which nothing was said is not lost.
 const (
 	pageColumns = `
-SELECT c.id, c.kind, coalesce(c.title, '') AS title, c.last_seq, c.last_entry_at, m.from_seq
+SELECT m.user_id, m.role, m.from_seq, m.joined_seq,
+       c.id, c.kind, coalesce(c.title, '') AS title, c.share_history, c.last_seq, c.last_entry_at
 FROM members m JOIN conversations c ON c.id = m.conversation_id
-WHERE m.user_id = $1 AND m.until_seq IS NULL `
+WHERE m.until_seq IS NULL `
 
 	faceOf = `
-SELECT p.id, p.kind, p.title, p.last_seq, p.last_entry_at,
-       greatest(r.delivered_seq, r.read_seq, 0), coalesce(r.read_seq, 0),
-       (SELECT count(*) FROM entries n
-         WHERE n.conversation_id = p.id AND n.seq > greatest(r.read_seq, p.from_seq - 1)
-           AND n.kind = 'message' AND n.sender_id <> $1),
-       (SELECT count(*) FROM members a WHERE a.conversation_id = p.id AND a.until_seq IS NULL),
+SELECT v.user_id, v.id, v.kind, v.title, v.role, v.share_history, v.last_seq, v.last_entry_at,
+       greatest(w.delivered_seq, w.read_seq, 0), coalesce(w.read_seq, 0), u.messages, u.mentions,
+       (SELECT count(*) FROM members a WHERE a.conversation_id = v.id AND a.until_seq IS NULL),
        (SELECT json_agg(json_build_object('user_id', x.user_id, 'role', x.role,
                                           'username', x.username, 'display_name', x.display_name))
-          FROM (SELECT o.user_id, o.role, u.username, u.display_name
-                FROM members o JOIN users u ON u.id = o.user_id
-                WHERE o.conversation_id = p.id AND o.until_seq IS NULL
-                ORDER BY o.from_seq, o.user_id LIMIT $2) x),
-       ` + EntryColumns + `
-FROM page p
-LEFT JOIN receipts r ON r.conversation_id = p.id AND r.user_id = $1
+          FROM (SELECT o.user_id, o.role, n.username, n.display_name
+                FROM members o JOIN users n ON n.id = o.user_id
+                WHERE o.conversation_id = v.id AND o.until_seq IS NULL
+                ORDER BY o.joined_seq, o.user_id LIMIT $1) x),
+       ` + MessageColumns + `
+FROM page v
+LEFT JOIN receipts w ON w.conversation_id = v.id AND w.user_id = v.user_id
+CROSS JOIN LATERAL (
+    SELECT count(*) AS messages, count(*) FILTER (WHERE n.detail -> 'mentions' ? v.user_id::text) AS mentions
+    FROM entries n
+    WHERE n.conversation_id = v.id AND n.seq > greatest(w.read_seq, v.joined_seq)
+      AND n.kind = 'message' AND n.sender_id <> v.user_id) u
 CROSS JOIN LATERAL (
     SELECT * FROM entries l
-    WHERE l.conversation_id = p.id AND l.seq >= p.from_seq AND l.kind IN ('message', 'created')
+    WHERE l.conversation_id = v.id AND l.seq >= v.from_seq AND (l.kind = 'message' OR l.seq = v.from_seq)
     ORDER BY l.seq DESC LIMIT 1) e
-ORDER BY p.last_entry_at DESC, p.id DESC`
+CROSS JOIN LATERAL (
+    SELECT ` + Actions + ` AS actions FROM entries a
+    WHERE a.conversation_id = v.id AND a.target_seq = e.seq AND ` + Readable + `) f
+ORDER BY v.last_entry_at DESC, v.id DESC`
 
 	selectConversationPage = `WITH page AS MATERIALIZED (` + pageColumns + `
-  AND (c.last_entry_at, c.id) < ($3, $4) ORDER BY c.last_entry_at DESC, c.id DESC LIMIT $5)` + faceOf
+  AND m.user_id = $2 AND (c.last_entry_at, c.id) < ($3, $4) ORDER BY c.last_entry_at DESC, c.id DESC LIMIT $5)` + faceOf
 
+	// For one person, of several conversations; and of one, for several people.
 	selectConversations = `WITH page AS MATERIALIZED (` + pageColumns + `
-  AND m.conversation_id = ANY($3::uuid[]))` + faceOf
+  AND m.user_id = $2 AND m.conversation_id = ANY($3::uuid[]))` + faceOf
+	selectFaces = `WITH page AS MATERIALIZED (` + pageColumns + `
+  AND m.conversation_id = $2 AND m.user_id = ANY($3::uuid[]))` + faceOf
 )
 
 func (q queries) conversationPage(ctx context.Context, me accounts.UserID, after cursor, limit int) ([]Conversation, error) {
-	rows, err := q.db.Query(ctx, selectConversationPage, me, shownMembers, after.at, after.id, limit)
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, scanConversation)
+	return q.faces(ctx, selectConversationPage, me, after.at, after.id, limit)
 }
 
 func (q queries) conversations(ctx context.Context, me accounts.UserID, ids []ConversationID) ([]Conversation, error) {
-	rows, err := q.db.Query(ctx, selectConversations, me, shownMembers, ids)
+	return q.faces(ctx, selectConversations, me, ids)
+}
+
+func (q queries) conversationFor(ctx context.Context, id ConversationID, users []accounts.UserID) ([]Conversation, error) {
+	return q.faces(ctx, selectFaces, id, users)
+}
+
+func (q queries) faces(ctx context.Context, sql string, args ...any) ([]Conversation, error) {
+	rows, err := q.db.Query(ctx, sql, append([]any{shownMembers}, args...)...)
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, scanConversation)
-}
-
-func scanConversation(row pgx.CollectableRow) (Conversation, error) {
-	var c Conversation
-	last, err := ScanEntry(prefixed{row, []any{&c.ID, &c.Kind, &c.Title, &c.LastSeq, &c.LastEntryAt,
-		&c.DeliveredSeq, &c.ReadSeq, &c.Unread, &c.MemberCount, &c.Members}})
-	if err != nil {
-		return Conversation{}, err
-	}
-	c.LastEntryAt = c.LastEntryAt.UTC()
-	if last.Kind == KindMessage {
-		m := last.AsMessage()
-		c.LastMessage = &m
-	}
-	return c, nil
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (Conversation, error) {
+		var c Conversation
+		last, err := ScanMessage(prefixed{row, []any{&c.user, &c.ID, &c.Kind, &c.Title, &c.Role, &c.ShareHistory, &c.LastSeq, &c.LastEntryAt,
+			&c.DeliveredSeq, &c.ReadSeq, &c.Unread, &c.Mentions, &c.MemberCount, &c.Members}})
+		if err != nil {
+			return Conversation{}, err
+		}
+		c.LastEntryAt = c.LastEntryAt.UTC()
+		if last.Kind == KindMessage {
+			c.LastMessage = &last
+		}
+		return c, nil
+	})
 }
 
 // prefixed is a row whose first columns go elsewhere.

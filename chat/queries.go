@@ -24,24 +24,31 @@ SELECT id FROM conversations WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE`
 // appendMessages stores a batch and answers for every message of it, in order. It runs
 // after lockConversations in the same transaction and on purpose as a statement of its
 // own: in READ COMMITTED it then sees everything that was committed before the locks
-// were had, so that numbering and finding known client_ids are safe.
+// were had, so that numbering and finding known client_ids are safe. Of those mentioned,
+// the members are kept. The text of a deleted message is gone and cannot be compared.
 //
 // The look-ups are scalar subqueries and a LATERAL with LIMIT: the planner can turn
 // neither into a join that reads a whole table.
 const appendMessages = `
 WITH input AS MATERIALIZED (
     SELECT i.*, k.seq AS known_seq, k.created_at AS known_at,
-           k.sender_id = i.sender_id AND k.kind = 'message' AND k.body = i.body
+           k.sender_id = i.sender_id AND k.kind = 'message' AND (k.body = i.body OR k.body IS NULL)
                AND k.reply_to IS NOT DISTINCT FROM nullif(i.reply_to, 0) AS same,
            (SELECT m.from_seq FROM members m
              WHERE m.conversation_id = i.conversation_id AND m.user_id = i.sender_id AND m.until_seq IS NULL) AS from_seq
-    FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::bigint[])
-         WITH ORDINALITY AS i(conversation_id, sender_id, client_id, body, reply_to, ord)
+    FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::bigint[], $6::text[])
+         WITH ORDINALITY AS i(conversation_id, sender_id, client_id, body, reply_to, mentions, ord)
     LEFT JOIN LATERAL (
         SELECT e.seq, e.created_at, e.sender_id, e.kind, e.body, e.reply_to FROM entries e
         WHERE e.client_id = i.client_id AND e.conversation_id = i.conversation_id LIMIT 1) k ON true
 ), fresh AS MATERIALIZED (
-    SELECT i.*, row_number() OVER (PARTITION BY i.conversation_id ORDER BY i.ord) AS n
+    SELECT i.*, row_number() OVER (PARTITION BY i.conversation_id ORDER BY i.ord) AS n,
+           CASE WHEN i.mentions <> '' THEN (
+               SELECT jsonb_build_object('mentions', jsonb_agg(x.id ORDER BY x.ord))
+               FROM jsonb_array_elements_text(i.mentions::jsonb) WITH ORDINALITY AS x(id, ord)
+               WHERE EXISTS (SELECT FROM members m WHERE m.conversation_id = i.conversation_id
+                                AND m.user_id = x.id::uuid AND m.until_seq IS NULL)
+               HAVING count(*) > 0) END AS detail
     FROM input i
     WHERE i.known_seq IS NULL AND i.from_seq IS NOT NULL
       AND (i.reply_to = 0 OR (SELECT true FROM entries e
@@ -55,48 +62,57 @@ WITH input AS MATERIALIZED (
 ), placed AS MATERIALIZED (
     SELECT f.*, b.base + f.n AS seq FROM fresh f JOIN numbered b ON b.id = f.conversation_id
 ), written AS (
-    INSERT INTO entries (conversation_id, seq, kind, sender_id, client_id, created_at, body, reply_to)
-    SELECT conversation_id, seq, 'message', sender_id, client_id, statement_timestamp(), body, nullif(reply_to, 0)
+    INSERT INTO entries (conversation_id, seq, kind, sender_id, client_id, created_at, body, reply_to, detail)
+    SELECT conversation_id, seq, 'message', sender_id, client_id, statement_timestamp(), body, nullif(reply_to, 0), detail
     FROM placed
 )
-SELECT ord, 0 AS outcome, seq, statement_timestamp() FROM placed
+SELECT ord, 0 AS outcome, seq, statement_timestamp(), detail FROM placed
 UNION ALL
 SELECT i.ord,
        CASE WHEN i.same THEN 1
             WHEN i.from_seq IS NULL THEN 2
             WHEN i.known_seq IS NOT NULL THEN 3
             ELSE 4 END,
-       coalesce(i.known_seq, 0), coalesce(i.known_at, statement_timestamp())
+       coalesce(i.known_seq, 0), coalesce(i.known_at, statement_timestamp()), NULL
 FROM input i WHERE NOT EXISTS (SELECT 1 FROM placed p WHERE p.ord = i.ord)`
 
-// outcome is what became of one message of a batch, as appendMessages says it.
+// outcome is what became of a message, as appendMessages says it, or of an action, as
+// actOnMessage does.
 type outcome int
 
 const (
 	stored       outcome = iota
-	repeated             // it was in the log already
+	repeated             // it was in the log already, or so without it
 	notMember            // or no such conversation
-	clientIDUsed         // by another message
+	clientIDUsed         // by another entry
 	noReplied            // reply_to is no message that the sender can see
+	noMessage            // the target is none that the sender can see
+	notAllowed           // to do this to somebody else's message
+	wasDeleted           // the target
+	tooMany              // reactions of this person to this message
 )
 
-func (o outcome) err() *problem.Error {
-	switch o {
-	case stored, repeated:
+var outcomes = map[outcome]*problem.Error{
+	notMember: ErrNotMember, clientIDUsed: ErrClientID, noReplied: ErrNoReplied,
+	noMessage: ErrNoMessage, notAllowed: ErrNotAllowed, wasDeleted: ErrDeleted, tooMany: errTooManyReactions,
+}
+
+// err is what the sender is told; nil for what is in the log.
+func (o outcome) err() error {
+	if o == stored || o == repeated {
 		return nil
-	case notMember:
-		return ErrNotMember
-	case clientIDUsed:
-		return ErrClientID
-	default:
-		return ErrNoReplied
 	}
+	if err, ok := outcomes[o]; ok {
+		return err
+	}
+	return fmt.Errorf("the database gives the outcome %d", o)
 }
 
 type result struct {
 	outcome outcome
 	seq     Seq
 	at      time.Time
+	detail  *Detail // as it was stored; nil for most
 }
 
 // append stores a batch in one round trip and one transaction. It returns after the
@@ -109,14 +125,16 @@ func (q queries) append(ctx context.Context, batch []*pending, results []result)
 		clients       = make([]uuid.UUID, n)
 		bodies        = make([]string, n)
 		replies       = make([]int64, n)
+		mentions      = make([]string, n)
 	)
 	for i, p := range batch {
 		conversations[i], senders[i], clients[i], bodies[i], replies[i] =
 			p.ConversationID, p.SenderID, p.ClientID, p.Body, int64(p.ReplyTo)
+		mentions[i] = jsonIDs(p.Mentions)
 	}
 	b := &pgx.Batch{}
 	b.Queue(lockConversations, conversations)
-	b.Queue(appendMessages, conversations, senders, clients, bodies, replies)
+	b.Queue(appendMessages, conversations, senders, clients, bodies, replies, mentions)
 	br := q.db.SendBatch(ctx, b)
 	defer func() {
 		// The pipeline's statements are one implicit transaction, committed at its end.
@@ -139,7 +157,7 @@ func (q queries) append(ctx context.Context, batch []*pending, results []result)
 			ord int64
 			r   result
 		)
-		if err := rows.Scan(&ord, &r.outcome, &r.seq, &r.at); err != nil {
+		if err := rows.Scan(&ord, &r.outcome, &r.seq, &r.at, &r.detail); err != nil {
 			return results, fmt.Errorf("read an appended message: %w", err)
 		}
 		r.at = r.at.UTC()
@@ -155,25 +173,42 @@ func (q queries) append(ctx context.Context, batch []*pending, results []result)
 	return results, nil
 }
 
-const selectConversationsOf = `
-SELECT c.id, c.last_seq FROM members m JOIN conversations c ON c.id = m.conversation_id
-WHERE m.user_id = $1 AND m.until_seq IS NULL`
-
-// conversationsOf gives the conversations a user is in, and how far their logs reach.
-func (q queries) conversationsOf(ctx context.Context, user accounts.UserID) (ids []ConversationID, lasts []Seq, err error) {
-	rows, err := q.db.Query(ctx, selectConversationsOf, user)
-	if err != nil {
-		return nil, nil, err
+// jsonIDs is a list of people as a JSON array; empty for nobody.
+func jsonIDs(users []accounts.UserID) string {
+	if len(users) == 0 {
+		return ""
 	}
-	var (
-		id   ConversationID
-		last Seq
-	)
-	_, err = pgx.ForEachRow(rows, []any{&id, &last}, func() error {
-		ids, lasts = append(ids, id), append(lasts, last)
-		return nil
+	b := []byte{'['}
+	for i, u := range users {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(append(append(b, '"'), u.String()...), '"')
+	}
+	return string(append(b, ']'))
+}
+
+const selectMembershipsOf = `
+SELECT c.id, m.joined_seq, c.last_seq FROM members m JOIN conversations c ON c.id = m.conversation_id
+WHERE m.user_id = $1 AND m.until_seq IS NULL AND ($2::uuid[] IS NULL OR m.conversation_id = ANY($2))`
+
+// membership is that somebody is in a conversation, since the entry joined, as of when the
+// log reached last.
+type membership struct {
+	id           ConversationID
+	joined, last Seq
+}
+
+// memberships gives a user's; of those conversations alone, unless ids is nil.
+func (q queries) memberships(ctx context.Context, user accounts.UserID, ids []ConversationID) ([]membership, error) {
+	rows, err := q.db.Query(ctx, selectMembershipsOf, user, ids)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (m membership, err error) {
+		err = r.Scan(&m.id, &m.joined, &m.last)
+		return m, err
 	})
-	return ids, lasts, err
 }
 
 const selectEntriesAfter = `
@@ -208,17 +243,6 @@ func (q queries) lastSeqs(ctx context.Context, ids []ConversationID) ([]head, er
 	})
 }
 
-const selectActiveUser = `SELECT true FROM users WHERE id = $1 AND disabled_at IS NULL`
-
-func (q queries) isActiveUser(ctx context.Context, id accounts.UserID) (bool, error) {
-	var active bool
-	err := q.db.QueryRow(ctx, selectActiveUser, id).Scan(&active)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return false, nil
-	}
-	return active, err
-}
-
 const selectDirect = `
 SELECT id FROM conversations
 WHERE kind = 'direct' AND direct_low = least($1::uuid, $2::uuid) AND direct_high = greatest($1::uuid, $2::uuid)`
@@ -242,22 +266,4 @@ ON CONFLICT (direct_low, direct_high) WHERE kind = 'direct' DO NOTHING`
 func (q queries) insertDirect(ctx context.Context, id ConversationID, a, b accounts.UserID) (bool, error) {
 	tag, err := q.db.Exec(ctx, insertDirect, id, a, b)
 	return tag.RowsAffected() == 1, err
-}
-
-const insertMembers = `
-INSERT INTO members (conversation_id, user_id, role, from_seq)
-SELECT $1, u, 'member', 1 FROM unnest($2::uuid[]) AS u`
-
-func (q queries) insertMembers(ctx context.Context, id ConversationID, users []accounts.UserID) error {
-	_, err := q.db.Exec(ctx, insertMembers, id, users)
-	return err
-}
-
-const insertCreated = `
-INSERT INTO entries (conversation_id, seq, kind, sender_id, created_at, detail)
-VALUES ($1, 1, 'created', $2, statement_timestamp(), $3)`
-
-func (q queries) insertCreated(ctx context.Context, id ConversationID, by accounts.UserID, d Detail) error {
-	_, err := q.db.Exec(ctx, insertCreated, id, by, d)
-	return err
 }

@@ -8,33 +8,45 @@ import (
 
 	"github.com/google/uuid"
 
+	"parley/accounts"
 	"parley/problem"
 )
 
 // check says what is wrong with a message before it costs anything.
 func (m Outgoing) check() error {
-	bad := func(field, message string) error {
-		p := problem.New(problem.Invalid, "The message cannot be sent: "+field+" "+message+".")
-		p.Fields = []problem.Field{{Location: field, Message: message}}
-		return p
-	}
 	switch {
 	case m.ConversationID.IsZero():
-		return bad("conversation_id", "is missing")
+		return invalid("conversation_id", "is missing")
 	case m.ClientID == uuid.Nil:
-		return bad("client_id", "is missing")
-	case m.Body == "":
-		return bad("body", "is empty")
-	case len(m.Body) > MaxBody:
-		return problem.Newf(problem.TooLarge, "The message is too long: %d bytes, where %d are allowed.", len(m.Body), MaxBody)
-	case !utf8.ValidString(m.Body):
-		return bad("body", "is not UTF-8")
-	case strings.ContainsRune(m.Body, 0):
-		return bad("body", "contains a NUL character")
+		return invalid("client_id", "is missing")
 	case m.ReplyTo < 0:
-		return bad("reply_to", "is not a seq")
+		return invalid("reply_to", "is not a seq")
+	}
+	return checkText(m.Body, m.Mentions)
+}
+
+// checkText says what is wrong with the text of a message.
+func checkText(body string, mentions []accounts.UserID) error {
+	switch {
+	case body == "":
+		return invalid("body", "is empty")
+	case len(body) > MaxBody:
+		return problem.Newf(problem.TooLarge, "The message is too long: %d bytes, where %d are allowed.", len(body), MaxBody)
+	case !utf8.ValidString(body):
+		return invalid("body", "is not UTF-8")
+	case strings.ContainsRune(body, 0):
+		return invalid("body", "contains a NUL character")
+	case len(mentions) > MaxMentions:
+		return problem.Newf(problem.TooLarge, "The message mentions %d people, where %d are allowed.", len(mentions), MaxMentions)
 	}
 	return nil
+}
+
+// invalid says what is wrong with a field of a message or an action.
+func invalid(field, message string) error {
+	p := problem.New(problem.Invalid, "This cannot be sent: "+field+" "+message+".")
+	p.Fields = []problem.Field{{Location: field, Message: message}}
+	return p
 }
 
 // Submit hands a message to the writer of its conversation and returns. done is called

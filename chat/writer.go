@@ -36,14 +36,15 @@ type Outgoing struct {
 	SenderID       accounts.UserID
 	ClientID       uuid.UUID
 	Body           string
-	ReplyTo        Seq // 0: none
+	ReplyTo        Seq               // 0: none
+	Mentions       []accounts.UserID // those of them who are no members are left out
 }
 
 // Sent says where a message is in the log.
 type Sent struct {
 	ConversationID ConversationID `json:"conversation_id"`
-	Seq            Seq            `json:"seq"`
-	ClientID       uuid.UUID      `json:"client_id"`
+	Seq            Seq            `json:"seq" minimum:"1"`
+	ClientID       uuid.UUID      `json:"client_id,omitzero"`
 	CreatedAt      time.Time      `json:"created_at"`
 	Repeat         bool           `json:"-"` // it was there already
 }
@@ -68,6 +69,7 @@ type writer struct {
 	results  []result
 	inBatch  map[key]struct{}
 	heldOver []*pending // same key as one in the batch; waits for what becomes of that
+	failing  bool       // the last attempt's outcome is unknown
 }
 
 type key struct {
@@ -159,7 +161,7 @@ func (w *writer) fill() {
 	for _, p := range held {
 		w.take(p)
 	}
-	for len(w.batch) < batchLength {
+	for len(w.batch)+len(w.heldOver) < batchLength {
 		select {
 		case p := <-w.queue:
 			w.take(p)
@@ -195,19 +197,29 @@ func (w *writer) write() {
 		w.settle(w.batch)
 		w.clear()
 	}
+	if w.failing != (err != nil) { // an outage is two lines, not ten a second
+		w.failing = err != nil
+		if w.failing {
+			w.s.cfg.Logger.Warn("storing messages fails; trying again", "messages", len(w.batch), "err", err)
+		} else {
+			w.s.cfg.Logger.Info("storing messages works again")
+		}
+	}
 	if err == nil {
 		return
 	}
 	// Unknown, not failed: the commit may have happened and only its answer been lost. The
 	// same batch again finds out, because known client_ids keep their place.
 	w.s.gates.doubt()
-	w.s.cfg.Logger.Warn("storing messages, will try again", "messages", len(w.batch), "err", err)
 	w.giveUp(err)
 	if len(w.batch) > 0 {
 		// Also during a shutdown: a database that is gone fails at once, every time.
-		time.Sleep(50*time.Millisecond + rand.N(100*time.Millisecond))
+		retryPause()
 	}
 }
+
+// retryPause keeps a database that fails at once from being asked all the time.
+func retryPause() { time.Sleep(50*time.Millisecond + rand.N(100*time.Millisecond)) }
 
 // refused says that the database answered, and that the answer to the same will be the
 // same: nothing was stored. What any other error leaves behind is unknown.
@@ -288,6 +300,9 @@ func (w *writer) settle(batch []*pending) {
 		e := Entry{
 			ConversationID: p.ConversationID, Seq: r.seq, Kind: KindMessage, SenderID: p.SenderID,
 			ClientID: p.ClientID, CreatedAt: r.at, Body: p.Body, ReplyTo: p.ReplyTo,
+		}
+		if r.detail != nil {
+			e.Detail = *r.detail
 		}
 		// Encoded first: the sender's reply and entry then reach the outbox one right after
 		// the other, and the network in one write.

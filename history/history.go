@@ -35,6 +35,7 @@ type Page struct {
 	Messages  []chat.Message `json:"messages"`
 	HasBefore bool           `json:"has_before" doc:"There is something before the first message"`
 	HasAfter  bool           `json:"has_after" doc:"There is something after the last message"`
+	LastSeq   chat.Seq       `json:"last_seq" doc:"What happened up to this seq is in the page, where it reaches the end"`
 }
 
 // Bound says how the seq of a Range limits the page.
@@ -59,19 +60,19 @@ type Range struct {
 // chat.ErrNotMember.
 func (s *Service) Page(ctx context.Context, me accounts.UserID, id chat.ConversationID, r Range) (Page, error) {
 	var (
-		v       view
-		entries []chat.Entry
-		err     error
+		v    view
+		list []chat.Message
+		err  error
 	)
 	switch r.Bound {
 	case After:
-		v, entries, err = s.q.pageUp(ctx, me, id, r.Seq, r.Limit)
+		v, list, err = s.q.pageUp(ctx, me, id, r.Seq, r.Limit)
 	case Around:
-		v, entries, err = s.q.pageAround(ctx, me, id, r.Seq, r.Limit)
+		v, list, err = s.q.pageAround(ctx, me, id, r.Seq, r.Limit)
 	case Before:
-		v, entries, err = s.q.pageDown(ctx, me, id, r.Seq, r.Limit)
+		v, list, err = s.q.pageDown(ctx, me, id, r.Seq, r.Limit)
 	default:
-		v, entries, err = s.q.pageDown(ctx, me, id, maxSeq, r.Limit)
+		v, list, err = s.q.pageDown(ctx, me, id, maxSeq, r.Limit)
 	}
 	if err != nil {
 		return Page{}, fmt.Errorf("read a page: %w", err)
@@ -79,13 +80,13 @@ func (s *Service) Page(ctx context.Context, me accounts.UserID, id chat.Conversa
 	if !v.member {
 		return Page{}, chat.ErrNotMember
 	}
-	p := Page{Messages: make([]chat.Message, len(entries))}
-	for i, e := range entries {
-		p.Messages[i] = e.AsMessage()
+	if list == nil {
+		list = []chat.Message{} // a list in JSON, not null
 	}
-	if n := len(entries); n > 0 {
-		p.HasBefore = entries[0].Seq > v.first
-		p.HasAfter = entries[n-1].Seq < v.last
+	p := Page{Messages: list, LastSeq: v.last}
+	if n := len(list); n > 0 {
+		p.HasBefore = list[0].Seq > v.first
+		p.HasAfter = list[n-1].Seq < v.shown
 	} else {
 		// Nothing in that direction: all there is lies in the other one.
 		p.HasBefore = r.Bound == After || r.Bound == Around
@@ -97,12 +98,15 @@ func (s *Service) Page(ctx context.Context, me accounts.UserID, id chat.Conversa
 // Entries reads up to limit entries of the log after a seq, and how far it reaches for
 // this member. Errors: chat.ErrNotMember.
 func (s *Service) Entries(ctx context.Context, me accounts.UserID, id chat.ConversationID, after chat.Seq, limit int) ([]chat.Entry, chat.Seq, error) {
-	v, entries, err := s.q.pageUp(ctx, me, id, after, limit)
+	v, entries, err := s.q.log(ctx, me, id, after, limit)
 	if err != nil {
 		return nil, 0, fmt.Errorf("read the log: %w", err)
 	}
 	if !v.member {
 		return nil, 0, chat.ErrNotMember
+	}
+	if entries == nil {
+		entries = []chat.Entry{} // a list in JSON, not null
 	}
 	return entries, v.last, nil
 }

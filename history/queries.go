@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"math"
-	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -17,66 +16,104 @@ type queries struct{ db store.Querier }
 
 const maxSeq chat.Seq = math.MaxInt64
 
-// view is what a member may see of a conversation: the seqs from first to last.
+// view is what somebody may see of a conversation: between the seqs first and last, but for
+// stretches in which they were no member. shown is the last entry that is a row of its own
+// for people.
 type view struct {
-	member      bool
-	first, last chat.Seq
+	member             bool // now or once
+	first, last, shown chat.Seq
 }
 
 const selectView = `
-SELECT m.from_seq, least(m.until_seq, c.last_seq)
-FROM members m JOIN conversations c ON c.id = m.conversation_id
-WHERE m.conversation_id = $1 AND m.user_id = $2`
+SELECT i.first, i.last,
+       (SELECT e.seq FROM entries e WHERE e.conversation_id = $1 AND e.seq <= i.last AND e.target_seq IS NULL
+        ORDER BY e.seq DESC LIMIT 1)
+FROM (SELECT min(m.from_seq) AS first, max(coalesce(m.until_seq, c.last_seq)) AS last
+      FROM members m JOIN conversations c ON c.id = m.conversation_id
+      WHERE m.conversation_id = $1 AND m.user_id = $2) i
+WHERE i.first IS NOT NULL`
 
-// visible is the part of a log that a member may see; every read goes through it. As
-// scalar subqueries the two ends are looked up once, and the page stays one range of the
-// primary key; without a membership they are null, and nothing is seen.
-const visible = `
-FROM entries e
-WHERE e.conversation_id = $1
-  AND e.seq >= (SELECT m.from_seq FROM members m WHERE m.conversation_id = $1 AND m.user_id = $2)
-  AND e.seq <= (SELECT coalesce(m.until_seq, 9223372036854775807) FROM members m WHERE m.conversation_id = $1 AND m.user_id = $2) `
-
+// A read of a log is a range of the primary key in each of the stretches that its reader may
+// see, mostly one; for people, of the entries that are rows of their own. The bound and the
+// order come in between.
 const (
-	selectDown = `SELECT ` + chat.EntryColumns + visible + `AND e.seq < $3 ORDER BY e.seq DESC LIMIT $4`
-	selectUp   = `SELECT ` + chat.EntryColumns + visible + `AND e.seq > $3 ORDER BY e.seq LIMIT $4`
+	stretches = `
+    SELECT l.* FROM members m CROSS JOIN LATERAL (
+        SELECT * FROM entries o
+        WHERE o.conversation_id = $1 AND o.seq >= m.from_seq AND o.seq <= coalesce(m.until_seq, 9223372036854775807) `
+	rowsOfTheirOwn = stretches + `AND o.target_seq IS NULL `
+	upwards        = `AND o.seq > $3
+        ORDER BY o.seq LIMIT $4) l
+    WHERE m.conversation_id = $1 AND m.user_id = $2 ORDER BY l.seq LIMIT $4`
+	downwards = `AND o.seq < $3
+        ORDER BY o.seq DESC LIMIT $4) l
+    WHERE m.conversation_id = $1 AND m.user_id = $2 ORDER BY l.seq DESC LIMIT $4`
+
+	// folded gives the rows of page as messages: what happened to them is one more range, of
+	// an index in which messages that nothing happened to have no place.
+	folded = `), viewer AS (
+    SELECT $2::uuid AS user_id
+), found AS (
+    SELECT a.target_seq, ` + chat.Actions + ` AS actions
+    FROM entries a, viewer v
+    WHERE a.conversation_id = $1 AND a.target_seq >= (SELECT min(seq) FROM page) AND a.target_seq <= (SELECT max(seq) FROM page)
+      AND ` + chat.Readable + `
+    GROUP BY a.target_seq
+)
+SELECT ` + chat.MessageColumns + `
+FROM page e CROSS JOIN viewer v LEFT JOIN found f ON f.target_seq = e.seq
+ORDER BY e.seq`
+
+	selectDown = `WITH page AS MATERIALIZED (` + rowsOfTheirOwn + downwards + folded
+	selectUp   = `WITH page AS MATERIALIZED (` + rowsOfTheirOwn + upwards + folded
+	selectLog  = `SELECT ` + chat.EntryColumns + ` FROM (` + stretches + upwards + `) e ORDER BY e.seq`
 )
 
-// pageDown gives the last entries before a seq, ascending.
-func (q queries) pageDown(ctx context.Context, me accounts.UserID, id chat.ConversationID, before chat.Seq, limit int) (v view, entries []chat.Entry, err error) {
+// pageDown gives the last messages before a seq, ascending.
+func (q queries) pageDown(ctx context.Context, me accounts.UserID, id chat.ConversationID, before chat.Seq, limit int) (v view, list []chat.Message, err error) {
 	b := &pgx.Batch{}
 	queueView(b, &v, id, me)
-	queueEntries(b, &entries, selectDown, id, me, before, limit)
+	queueMessages(b, &list, selectDown, id, me, before, limit)
 	err = q.db.SendBatch(ctx, b).Close()
-	slices.Reverse(entries)
-	return v, entries, err
+	return v, list, err
 }
 
-// pageUp gives the first entries after a seq.
-func (q queries) pageUp(ctx context.Context, me accounts.UserID, id chat.ConversationID, after chat.Seq, limit int) (v view, entries []chat.Entry, err error) {
+// pageUp gives the first messages after a seq.
+func (q queries) pageUp(ctx context.Context, me accounts.UserID, id chat.ConversationID, after chat.Seq, limit int) (v view, list []chat.Message, err error) {
 	b := &pgx.Batch{}
 	queueView(b, &v, id, me)
-	queueEntries(b, &entries, selectUp, id, me, after, limit)
+	queueMessages(b, &list, selectUp, id, me, after, limit)
 	err = q.db.SendBatch(ctx, b).Close()
-	return v, entries, err
+	return v, list, err
 }
 
 // pageAround gives half a page before a seq, and the seq itself with what follows.
-func (q queries) pageAround(ctx context.Context, me accounts.UserID, id chat.ConversationID, seq chat.Seq, limit int) (v view, entries []chat.Entry, err error) {
-	var older []chat.Entry
+func (q queries) pageAround(ctx context.Context, me accounts.UserID, id chat.ConversationID, seq chat.Seq, limit int) (v view, list []chat.Message, err error) {
+	var older []chat.Message
 	half := limit / 2
 	b := &pgx.Batch{}
 	queueView(b, &v, id, me)
-	queueEntries(b, &older, selectDown, id, me, seq, half)
-	queueEntries(b, &entries, selectUp, id, me, seq-1, limit-half)
+	queueMessages(b, &older, selectDown, id, me, seq, half)
+	queueMessages(b, &list, selectUp, id, me, seq-1, limit-half)
 	err = q.db.SendBatch(ctx, b).Close()
-	slices.Reverse(older)
-	return v, append(older, entries...), err
+	return v, append(older, list...), err
+}
+
+// log gives the first entries after a seq.
+func (q queries) log(ctx context.Context, me accounts.UserID, id chat.ConversationID, after chat.Seq, limit int) (v view, entries []chat.Entry, err error) {
+	b := &pgx.Batch{}
+	queueView(b, &v, id, me)
+	b.Queue(selectLog, id, me, after, limit).Query(func(rows pgx.Rows) (err error) {
+		entries, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (chat.Entry, error) { return chat.ScanEntry(r) })
+		return err
+	})
+	err = q.db.SendBatch(ctx, b).Close()
+	return v, entries, err
 }
 
 func queueView(b *pgx.Batch, v *view, id chat.ConversationID, me accounts.UserID) {
 	b.Queue(selectView, id, me).QueryRow(func(row pgx.Row) error {
-		err := row.Scan(&v.first, &v.last)
+		err := row.Scan(&v.first, &v.last, &v.shown)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil
 		}
@@ -85,34 +122,48 @@ func queueView(b *pgx.Batch, v *view, id chat.ConversationID, me accounts.UserID
 	})
 }
 
-func queueEntries(b *pgx.Batch, to *[]chat.Entry, sql string, args ...any) {
+func queueMessages(b *pgx.Batch, to *[]chat.Message, sql string, args ...any) {
 	b.Queue(sql, args...).Query(func(rows pgx.Rows) (err error) {
-		*to, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (chat.Entry, error) { return chat.ScanEntry(r) })
+		*to, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (chat.Message, error) { return chat.ScanMessage(r) })
 		return err
 	})
 }
 
-const selectBehind = `
-SELECT c.id, m.from_seq, c.last_seq
+// head is how far one of a user's conversations reaches for them.
+type head struct {
+	id     chat.ConversationID
+	last   chat.Seq
+	former bool // it is that of what they could read when they were a member
+}
+
+const selectHeads = `
+SELECT c.id, c.last_seq, false
 FROM members m JOIN conversations c ON c.id = m.conversation_id
 WHERE m.user_id = $1 AND m.until_seq IS NULL
 ORDER BY c.last_entry_at DESC, c.id DESC`
 
-// head is how far one of a user's conversations reaches, and where their view begins.
-type head struct {
-	id          chat.ConversationID
-	first, last chat.Seq
-}
+const selectFormerHeads = `
+SELECT m.conversation_id, max(m.until_seq), true
+FROM members m WHERE m.user_id = $1 AND m.conversation_id = ANY($2::uuid[])
+GROUP BY m.conversation_id HAVING count(*) FILTER (WHERE m.until_seq IS NULL) = 0`
 
 // heads gives all of a user's conversations, most recent first.
 func (q queries) heads(ctx context.Context, me accounts.UserID) ([]head, error) {
-	rows, err := q.db.Query(ctx, selectBehind, me)
+	return collectHeads(q.db.Query(ctx, selectHeads, me))
+}
+
+// formerHeads gives those of some conversations that the user is no member of any more.
+func (q queries) formerHeads(ctx context.Context, me accounts.UserID, ids []chat.ConversationID) ([]head, error) {
+	return collectHeads(q.db.Query(ctx, selectFormerHeads, me, ids))
+}
+
+func collectHeads(rows pgx.Rows, err error) ([]head, error) {
 	if err != nil {
 		return nil, err
 	}
 	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (head, error) {
 		var h head
-		err := r.Scan(&h.id, &h.first, &h.last)
+		err := r.Scan(&h.id, &h.last, &h.former)
 		return h, err
 	})
 }
@@ -128,11 +179,12 @@ const selectMissed = `
 SELECT ` + chat.EntryColumns + `
 FROM (SELECT l.*, h.ord, coalesce(sum(octet_length(l.body)) OVER (ORDER BY h.ord, l.seq), 0) AS size
       FROM unnest($2::uuid[], $3::bigint[], $4::bigint[]) WITH ORDINALITY AS h(id, after, up_to, ord)
+      JOIN members m ON m.conversation_id = h.id AND m.user_id = $1
       CROSS JOIN LATERAL (
           SELECT * FROM entries o
           WHERE o.conversation_id = h.id AND o.seq > h.after AND o.seq <= h.up_to
-            AND o.seq >= (SELECT m.from_seq FROM members m
-                          WHERE m.conversation_id = h.id AND m.user_id = $1 AND m.until_seq IS NULL)) l) e
+            AND o.seq >= m.from_seq AND o.seq <= coalesce(m.until_seq, 9223372036854775807)
+          OFFSET 0) l) e -- not to be mixed with the join: a range for each stretch
 WHERE e.size <= $5
 ORDER BY e.ord, e.seq`
 

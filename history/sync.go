@@ -37,7 +37,8 @@ type Held struct {
 // went on, most recent first; Entries is what is missing in those it keeps, in order
 // within each; More names those that are not brought to their last_seq, or not in
 // Conversations: their rest is paged over HTTP. Conversations that the client did not
-// name have no entries here. All of it is bounded; a client that syncs again with what it
+// name have no entries here; of those that it names and the user is in no more there are
+// entries alone. All of it is bounded; a client that syncs again with what it
 // has got by then gets what did not fit.
 type Missed struct {
 	Conversations []chat.Conversation   `json:"conversations"`
@@ -50,11 +51,11 @@ type Missed struct {
 // happened here.
 func (s *Service) Sync(ctx context.Context, me accounts.UserID, held Held) (Missed, error) {
 	m := Missed{Entries: []chat.Entry{}, More: []chat.ConversationID{}}
-	heads, err := s.q.heads(ctx, me)
+	afresh := held.KnownEpoch != uuid.Nil && held.KnownEpoch != s.cfg.Epoch
+	heads, err := s.heads(ctx, me, held, afresh)
 	if err != nil {
 		return m, fmt.Errorf("sync: %w", err)
 	}
-	afresh := held.KnownEpoch != uuid.Nil && held.KnownEpoch != s.cfg.Epoch
 	behind := slices.DeleteFunc(heads, func(h head) bool { // not known, or with something new
 		have, known := held.Conversations[h.id]
 		return known && have >= h.last && !afresh
@@ -71,16 +72,16 @@ func (s *Service) Sync(ctx context.Context, me accounts.UserID, held Held) (Miss
 	}
 	reached := make(map[chat.ConversationID]chat.Seq)
 	var gaps []gap
-	left := chat.Seq(syncEntries)
+	budget := chat.Seq(syncEntries)
 	for _, h := range behind {
 		have, known := held.Conversations[h.id]
 		switch {
 		case afresh && told[h.id]:
 			reached[h.id] = h.last // there are to be no entries
-		case known && told[h.id] && left > 0:
-			have = max(have, h.first-1)
-			upTo := min(h.last, have+min(left, syncEach))
-			left -= upTo - have
+		case known && (told[h.id] || h.former) && budget > 0:
+			have = max(have, 0)
+			upTo := min(h.last, have+min(budget, syncEach))
+			budget -= upTo - have
 			gaps = append(gaps, gap{h.id, have, upTo})
 		}
 	}
@@ -103,6 +104,30 @@ func (s *Service) Sync(ctx context.Context, me accounts.UserID, held Held) (Miss
 		}
 	}
 	return m, nil
+}
+
+// heads gives a user's conversations, and those that the client names and the user was a
+// member of: their last entry says what became of that.
+func (s *Service) heads(ctx context.Context, me accounts.UserID, held Held, afresh bool) ([]head, error) {
+	heads, err := s.q.heads(ctx, me)
+	if err != nil || afresh {
+		return heads, err
+	}
+	current := make(map[chat.ConversationID]bool, len(heads))
+	for _, h := range heads {
+		current[h.id] = true
+	}
+	var others []chat.ConversationID
+	for id := range held.Conversations {
+		if !current[id] {
+			others = append(others, id)
+		}
+	}
+	if len(others) == 0 {
+		return heads, nil
+	}
+	former, err := s.q.formerHeads(ctx, me, others)
+	return append(heads, former...), err
 }
 
 // faces describes as many conversations as there is room for.

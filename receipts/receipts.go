@@ -83,6 +83,7 @@ func (s *Service) raise(o owner, m marks) {
 
 // Run writes marks until ctx ends, and what is left then.
 func (s *Service) Run(ctx context.Context) error {
+	failing := false
 	for {
 		select {
 		case <-ctx.Done():
@@ -90,8 +91,13 @@ func (s *Service) Run(ctx context.Context) error {
 			return s.flush(context.WithoutCancel(ctx))
 		case <-s.wake:
 		}
-		if err := s.flush(ctx); err != nil && ctx.Err() == nil {
-			s.cfg.Logger.Warn("writing receipts, will try again", "err", err)
+		err := s.flush(ctx)
+		if failing != (err != nil) && ctx.Err() == nil { // an outage is two lines, not five a second
+			if failing = err != nil; failing {
+				s.cfg.Logger.Warn("writing receipts fails; trying again", "err", err)
+			} else {
+				s.cfg.Logger.Info("writing receipts works again")
+			}
 		}
 		select {
 		case <-ctx.Done():

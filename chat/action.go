@@ -1,0 +1,95 @@
+package chat
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"parley/accounts"
+)
+
+// Action is something done to a message. It becomes an entry of its own; what it does to
+// the message is seen by folding (Message).
+type Action struct {
+	Kind           Kind // KindEdit, KindDelete, KindReactionAdded or KindReactionRemoved
+	ConversationID ConversationID
+	SenderID       accounts.UserID
+	ClientID       uuid.UUID // the idempotency key, as for a message; may be left out (uuid.Nil)
+	TargetSeq      Seq       // the message
+	Body           string    // the new text; only of an edit
+	Mentions       []accounts.UserID
+	Emoji          string // only of a reaction
+}
+
+// maxReactions is how many different emoji one person may put to one message.
+const maxReactions = 20
+
+func (a Action) check() error {
+	switch {
+	case a.ConversationID.IsZero():
+		return invalid("conversation_id", "is missing")
+	case a.TargetSeq < 1:
+		return invalid("seq", "is not that of a message")
+	case a.Kind == KindEdit:
+		return checkText(a.Body, a.Mentions)
+	case a.Kind != KindDelete && !isEmoji(a.Emoji):
+		return invalid("emoji", "is not an emoji")
+	}
+	return nil
+}
+
+// Act does something to a message and gives the entry it became. All of it can be repeated:
+// the same client_id gives the entry of the first time, and what is so already gives the
+// entry that made it so (the message itself, for a reaction that never was).
+//
+// An author edits and deletes their own messages; in a group, owners and admins delete
+// anybody's. What is deleted stays so: an edit or a reaction that comes later is refused.
+// Errors: ErrNotMember, ErrNoMessage, ErrNotAllowed, ErrDeleted, ErrClientID, ErrUnknown
+// (do it again), and the codes invalid and too_large.
+func (s *Service) Act(ctx context.Context, a Action) (Sent, error) {
+	if err := a.check(); err != nil {
+		return Sent{}, err
+	}
+	r, err := s.act(ctx, a)
+	if err != nil {
+		return Sent{}, err
+	}
+	if err := r.outcome.err(); err != nil {
+		return Sent{}, err
+	}
+	if r.outcome == stored {
+		e := Entry{
+			ConversationID: a.ConversationID, Seq: r.seq, Kind: a.Kind, SenderID: a.SenderID, ClientID: a.ClientID,
+			CreatedAt: r.at, TargetSeq: a.TargetSeq, Body: a.Body, Emoji: a.Emoji,
+		}
+		if r.detail != nil {
+			e.Detail = *r.detail
+		}
+		s.gates.deliver(e, s.gates.encode(e))
+	}
+	return Sent{a.ConversationID, r.seq, a.ClientID, r.at, r.outcome == repeated}, nil
+}
+
+// act tries until the outcome is known, as long as a message would. It goes around the
+// writers: an action is rare beside messages, and its one round trip holds the row of its
+// conversation no longer than theirs.
+func (s *Service) act(ctx context.Context, a Action) (result, error) {
+	ctx = context.WithoutCancel(ctx) // what was begun is finished
+	for since := time.Now(); ; retryPause() {
+		one, cancel := context.WithTimeout(ctx, attemptTimeout)
+		r, err := s.q.act(one, a)
+		cancel()
+		if err == nil {
+			return r, nil
+		}
+		if refused(err) {
+			return r, fmt.Errorf("store an action: %w", err)
+		}
+		s.gates.doubt()
+		if time.Since(since) >= patience {
+			return r, ErrUnknown.Because(err)
+		}
+	}
+}

@@ -1,0 +1,70 @@
+package chat
+
+import (
+	"context"
+	"slices"
+
+	"parley/accounts"
+	"parley/hub"
+)
+
+// admitted are those whom an entry makes members.
+func (e Entry) admitted() []accounts.UserID {
+	switch e.Kind {
+	case KindCreated:
+		return e.UserIDs
+	case KindMemberAdded:
+		return []accounts.UserID{e.UserID}
+	}
+	return nil
+}
+
+// greet prepares what the connections of those whom entries of one conversation let in are
+// told first: what the conversation looks like to them. One statement for all of them, and
+// none if nobody of them is connected here. Without its greeting, a client that gets an
+// entry of a conversation it does not know asks for it.
+func (s *Service) greet(ctx context.Context, entries ...Entry) map[accounts.UserID][]byte {
+	var users []accounts.UserID
+	for _, e := range entries {
+		for _, user := range e.admitted() {
+			strange := func(c *hub.Conn) bool { return !s.byConv.Has(e.ConversationID, c) }
+			if slices.ContainsFunc(s.byUser.Conns(user), strange) {
+				users = append(users, user)
+			}
+		}
+	}
+	if len(users) == 0 {
+		return nil
+	}
+	id := entries[0].ConversationID
+	faces, err := s.q.conversationFor(ctx, id, users)
+	if err != nil {
+		s.cfg.Logger.Warn("greeting new members", "conversation_id", id, "err", err)
+		return nil
+	}
+	greetings := make(map[accounts.UserID][]byte, len(faces))
+	for _, c := range faces {
+		greetings[c.user] = hub.EncodeEvent("conversation", c)
+	}
+	return greetings
+}
+
+// letIn lets those connections of members into a conversation that its entries have not let
+// in: another process made it, and nobody told this one.
+func (s *Service) letIn(ctx context.Context, id ConversationID, members ...accounts.UserID) {
+	greetings := s.greet(ctx, Entry{ConversationID: id, Kind: KindCreated, Detail: Detail{UserIDs: members}})
+	for user, greeting := range greetings {
+		in, err := s.q.memberships(ctx, user, []ConversationID{id})
+		if err != nil {
+			s.cfg.Logger.Warn("letting in a member", "conversation_id", id, "user_id", user, "err", err)
+		}
+		for _, m := range in {
+			for _, c := range s.byUser.Conns(user) {
+				if !s.byConv.Has(id, c) {
+					c.Send(greeting)
+					s.gates.join(c, m)
+				}
+			}
+		}
+	}
+}

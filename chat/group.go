@@ -1,0 +1,109 @@
+package chat
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"parley/accounts"
+	"parley/problem"
+	"parley/store"
+)
+
+const (
+	defaultMaxMembers = 500
+	// maxTitle is how many characters a group's title has at most.
+	maxTitle = 200
+)
+
+var (
+	errManagersOnly = problem.New(problem.Forbidden, "Only the owners and admins of the group may do this.")
+	errOwnersOnly   = problem.New(problem.Forbidden, "Only the owners of the group may do this.")
+)
+
+// CreateGroup makes a group of the user, who becomes its owner, and of others. Errors:
+// ErrNoUser, and the codes invalid (the title) and too_large.
+func (s *Service) CreateGroup(ctx context.Context, me accounts.UserID, title string, others []accounts.UserID) (Conversation, error) {
+	title, err := accounts.CleanLine("title", title, maxTitle)
+	if err != nil {
+		return Conversation{}, err
+	}
+	members := []accounts.UserID{me}
+	roles := []MemberRole{RoleOwner}
+	for _, user := range others {
+		if !slices.Contains(members, user) {
+			members, roles = append(members, user), append(roles, RoleMember)
+		}
+	}
+	if len(members) > s.cfg.MaxMembers {
+		return Conversation{}, s.errGroupFull()
+	}
+	ctx = context.WithoutCancel(ctx) // from here on nothing stops halfway because who asked is gone
+	id := store.NewID[Conversation]()
+	err = s.cfg.DB.InTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		q := queries{tx}
+		if err := q.areActive(ctx, members...); err != nil {
+			return err
+		}
+		if err := q.insertGroup(ctx, id, title); err != nil {
+			return fmt.Errorf("create a group: %w", err)
+		}
+		return begin(ctx, q, &s.gates, id, members, roles, Detail{UserIDs: members, Title: title})
+	})
+	if store.Transient(err) {
+		s.gates.doubt() // the commit may have happened and only its answer been lost
+		if c, lookup := s.Conversation(ctx, me, id); lookup == nil {
+			return c, nil
+		}
+		return Conversation{}, errUncertain.Because(err)
+	}
+	if err != nil {
+		return Conversation{}, err
+	}
+	s.gates.reach(id, 1)
+	return s.Conversation(ctx, me, id)
+}
+
+func (s *Service) errGroupFull() error {
+	return problem.Newf(problem.TooLarge, "A group has %d members at most.", s.cfg.MaxMembers)
+}
+
+// GroupUpdate is what to change of a group; nil leaves it.
+type GroupUpdate struct {
+	Title        *string
+	ShareHistory *bool
+}
+
+// UpdateGroup renames a group (owners and admins) or decides whether those who are added
+// from now on see earlier history (owners). Errors: ErrNotMember, and the codes forbidden
+// and invalid.
+func (s *Service) UpdateGroup(ctx context.Context, me accounts.UserID, id ConversationID, u GroupUpdate) error {
+	if u.Title != nil {
+		title, err := accounts.CleanLine("title", *u.Title, maxTitle)
+		if err != nil {
+			return err
+		}
+		u.Title = &title
+	}
+	return s.change(ctx, id, me, func(ctx context.Context, c *change) error {
+		switch {
+		case !c.manages():
+			return errManagersOnly
+		case u.ShareHistory != nil && c.role != RoleOwner:
+			return errOwnersOnly
+		}
+		if u.Title != nil && *u.Title != c.title {
+			c.title = *u.Title
+			c.add(KindTitleChanged, Detail{Title: c.title})
+		}
+		if u.ShareHistory != nil {
+			c.shareHistory = *u.ShareHistory
+		}
+		if err := c.updateGroup(ctx, id, c.title, c.shareHistory); err != nil {
+			return fmt.Errorf("update a group: %w", err)
+		}
+		return nil
+	})
+}

@@ -1,0 +1,130 @@
+package chat
+
+import (
+	"encoding/json"
+	"slices"
+	"time"
+
+	"parley/accounts"
+)
+
+// Message is a message as people see it, with what later entries did to it; or a system
+// entry, to which nothing is ever done.
+type Message struct {
+	Entry
+	EditedAt  time.Time  `json:"edited_at,omitzero"`
+	Deleted   bool       `json:"deleted"`
+	Reactions []Reaction `json:"reactions" doc:"In the order in which the emoji were first used"`
+	Quote     *Quote     `json:"quote,omitempty" doc:"What it answers; absent if the caller cannot see that"`
+}
+
+// Reaction is an emoji and who chose it, the first first.
+type Reaction struct {
+	Emoji   string            `json:"emoji"`
+	UserIDs []accounts.UserID `json:"user_ids"`
+}
+
+// Quote is the message that another one answers, in short.
+type Quote struct {
+	Seq      Seq             `json:"seq" minimum:"1"`
+	SenderID accounts.UserID `json:"sender_id"`
+	Body     string          `json:"body" doc:"The first 200 characters"`
+	Deleted  bool            `json:"deleted"`
+}
+
+// Readable says that the entry of the alias a lies in a stretch of its conversation's log
+// that the user v.user_id may read.
+const Readable = `EXISTS (
+    SELECT FROM members r WHERE r.conversation_id = a.conversation_id AND r.user_id = v.user_id
+       AND a.seq >= r.from_seq AND (r.until_seq IS NULL OR a.seq <= r.until_seq))`
+
+// Actions is what happened to a message, as one value, of rows of entries under the alias a.
+const Actions = `json_agg(json_build_object('seq', a.seq, 'kind', a.kind, 'sender_id', a.sender_id,
+        'created_at', a.created_at, 'body', a.body, 'detail', a.detail) ORDER BY a.seq)`
+
+// MessageColumns are the columns ScanMessage takes: EntryColumns of e, the Actions that were
+// found as f.actions, and what the user v.user_id may know of the message that it answers.
+const MessageColumns = EntryColumns + `, f.actions,
+    CASE WHEN e.reply_to IS NOT NULL THEN (
+        SELECT json_build_object('seq', q.seq, 'sender_id', q.sender_id, 'deleted', q.body IS NULL,
+                   'body', left(coalesce(CASE WHEN q.body IS NOT NULL THEN (
+                       SELECT a.body FROM entries a
+                       WHERE a.conversation_id = q.conversation_id AND a.target_seq = q.seq AND a.kind = 'edit' AND ` + Readable + `
+                       ORDER BY a.seq DESC LIMIT 1) END, q.body, ''), 200))
+        FROM (SELECT * FROM entries a
+              WHERE a.conversation_id = e.conversation_id AND a.seq = e.reply_to AND ` + Readable + `) q) END`
+
+// action is an entry that changed a message.
+type action struct {
+	Seq       Seq             `json:"seq"`
+	Kind      Kind            `json:"kind"`
+	SenderID  accounts.UserID `json:"sender_id"`
+	CreatedAt time.Time       `json:"created_at"`
+	Body      string          `json:"body"` // the new text, or the emoji
+	Detail    *Detail         `json:"detail"`
+}
+
+// ScanMessage reads one row of MessageColumns, and what follows them into rest.
+func ScanMessage(row interface{ Scan(...any) error }, rest ...any) (Message, error) {
+	var (
+		m             Message
+		actions, said []byte
+		err           error
+	)
+	if m.Entry, err = ScanEntry(row, append([]any{&actions, &said}, rest...)...); err != nil {
+		return Message{}, err
+	}
+	var done []action
+	if actions != nil {
+		if err := json.Unmarshal(actions, &done); err != nil {
+			return Message{}, err
+		}
+	}
+	if said != nil {
+		if err := json.Unmarshal(said, &m.Quote); err != nil {
+			return Message{}, err
+		}
+	}
+	m.fold(done)
+	return m, nil
+}
+
+// fold applies actions, in the order of seq.
+func (m *Message) fold(actions []action) {
+	m.Deleted, m.Entry.Deleted = m.Entry.Deleted, false
+	m.Reactions = []Reaction{}
+	if m.Deleted {
+		return // whatever else happened to it
+	}
+	for _, a := range actions {
+		switch a.Kind {
+		case KindEdit:
+			m.Body, m.EditedAt, m.Mentions = a.Body, a.CreatedAt.UTC(), nil
+			if a.Detail != nil {
+				m.Mentions = a.Detail.Mentions
+			}
+		case KindReactionAdded:
+			m.react(a.Body, a.SenderID)
+		case KindReactionRemoved:
+			m.unreact(a.Body, a.SenderID)
+		}
+	}
+}
+
+func (m *Message) react(emoji string, user accounts.UserID) {
+	i := slices.IndexFunc(m.Reactions, func(r Reaction) bool { return r.Emoji == emoji })
+	if i < 0 {
+		m.Reactions = append(m.Reactions, Reaction{emoji, []accounts.UserID{user}})
+	} else if r := &m.Reactions[i]; !slices.Contains(r.UserIDs, user) {
+		r.UserIDs = append(r.UserIDs, user)
+	}
+}
+
+func (m *Message) unreact(emoji string, user accounts.UserID) {
+	m.Reactions = slices.DeleteFunc(m.Reactions, func(r Reaction) bool { return r.Emoji == emoji && slices.Equal(r.UserIDs, []accounts.UserID{user}) })
+	for i, r := range m.Reactions {
+		if r.Emoji == emoji {
+			m.Reactions[i].UserIDs = slices.DeleteFunc(r.UserIDs, func(u accounts.UserID) bool { return u == user })
+		}
+	}
+}

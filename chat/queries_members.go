@@ -1,0 +1,177 @@
+package chat
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"parley/accounts"
+)
+
+const countActiveUsers = `SELECT count(*) FROM users WHERE id = ANY($1::uuid[]) AND disabled_at IS NULL`
+
+// areActive makes sure that people exist and can sign in: ErrNoUser. No id may be twice.
+func (q queries) areActive(ctx context.Context, users ...accounts.UserID) error {
+	var n int
+	if err := q.db.QueryRow(ctx, countActiveUsers, users).Scan(&n); err != nil {
+		return fmt.Errorf("find people: %w", err)
+	}
+	if n != len(users) {
+		return ErrNoUser
+	}
+	return nil
+}
+
+const insertGroup = `INSERT INTO conversations (id, kind, title) VALUES ($1, 'group', $2)`
+
+func (q queries) insertGroup(ctx context.Context, id ConversationID, title string) error {
+	_, err := q.db.Exec(ctx, insertGroup, id, title)
+	return err
+}
+
+const updateGroup = `UPDATE conversations SET title = $2, share_history = $3 WHERE id = $1`
+
+func (q queries) updateGroup(ctx context.Context, id ConversationID, title string, shareHistory bool) error {
+	_, err := q.db.Exec(ctx, updateGroup, id, title, shareHistory)
+	return err
+}
+
+// selectStanding runs after lockConversations in the same transaction, and as a statement
+// of its own sees what was committed before the lock was had.
+const selectStanding = `
+SELECT c.kind, coalesce(c.title, ''), c.share_history, c.last_seq, m.role,
+       (SELECT count(*) FROM members n WHERE n.conversation_id = $1 AND n.until_seq IS NULL)
+FROM conversations c JOIN members m ON m.conversation_id = c.id AND m.user_id = $2 AND m.until_seq IS NULL
+WHERE c.id = $1`
+
+// lock takes the row lock of a conversation and says what there is. ErrNotMember.
+func (q queries) lock(ctx context.Context, id ConversationID, user accounts.UserID) (s standing, err error) {
+	if _, err := q.db.Exec(ctx, lockConversations, []ConversationID{id}); err != nil {
+		return s, fmt.Errorf("lock a conversation: %w", err)
+	}
+	err = q.db.QueryRow(ctx, selectStanding, id, user).Scan(&s.kind, &s.title, &s.shareHistory, &s.last, &s.role, &s.size)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return s, ErrNotMember
+	}
+	if err != nil {
+		return s, fmt.Errorf("read a conversation: %w", err)
+	}
+	return s, nil
+}
+
+const insertMembers = `
+INSERT INTO members (conversation_id, user_id, role, joined_seq, from_seq)
+SELECT $1, i.user_id, i.role, $4 + i.step, coalesce(nullif($5::bigint, 0), $4 + i.step)
+FROM (SELECT u.user_id, u.role, CASE WHEN $4 = 1 THEN 0 ELSE u.ord - 1 END AS step
+      FROM unnest($2::uuid[], $3::text[]) WITH ORDINALITY AS u(user_id, role, ord)) i`
+
+// insertMembers adds people: the first ones of a conversation all by the entry 1, and those
+// of a group, whose entries begin at joined, by one each. They may read from the seq from on,
+// or with 0 from their own entry.
+func (q queries) insertMembers(ctx context.Context, id ConversationID, users []accounts.UserID, roles []MemberRole, joined, from Seq) error {
+	_, err := q.db.Exec(ctx, insertMembers, id, users, roles, joined, from)
+	return err
+}
+
+const insertEntries = `
+WITH added AS (
+    INSERT INTO entries (conversation_id, seq, kind, sender_id, created_at, detail)
+    SELECT $1, $3 + i.ord - 1, i.kind, $2, statement_timestamp(), i.detail::jsonb
+    FROM unnest($4::text[], $5::text[]) WITH ORDINALITY AS i(kind, detail, ord)
+    RETURNING seq
+)
+UPDATE conversations SET last_seq = (SELECT max(seq) FROM added), last_entry_at = statement_timestamp()
+WHERE id = $1 RETURNING last_entry_at`
+
+// insertEntries writes system entries, the first of them at a seq, under the lock of their
+// conversation's row or before anybody else can see it.
+func (q queries) insertEntries(ctx context.Context, id ConversationID, by accounts.UserID, first Seq, kinds []Kind, details []Detail) ([]Entry, error) {
+	texts := make([]string, len(details))
+	for i, d := range details {
+		b, err := json.Marshal(d)
+		if err != nil {
+			return nil, err
+		}
+		texts[i] = string(b)
+	}
+	var at time.Time
+	if err := q.db.QueryRow(ctx, insertEntries, id, by, first, kinds, texts).Scan(&at); err != nil {
+		return nil, err
+	}
+	entries := make([]Entry, len(kinds))
+	for i := range entries {
+		entries[i] = Entry{ConversationID: id, Seq: first + Seq(i), Kind: kinds[i], SenderID: by, CreatedAt: at.UTC(), Detail: details[i]}
+	}
+	return entries, nil
+}
+
+const memberColumns = `SELECT m.user_id, m.role, u.username, u.display_name FROM members m JOIN users u ON u.id = m.user_id `
+
+const selectMemberPage = memberColumns + `
+WHERE m.conversation_id = $1 AND m.until_seq IS NULL AND u.username > $3
+  AND EXISTS (SELECT FROM members me WHERE me.conversation_id = $1 AND me.user_id = $2 AND me.until_seq IS NULL)
+ORDER BY u.username LIMIT $4`
+
+func (q queries) memberPage(ctx context.Context, me accounts.UserID, id ConversationID, after string, limit int) ([]Member, error) {
+	return q.members(ctx, selectMemberPage, id, me, after, limit)
+}
+
+const selectMembersAmong = memberColumns + `
+WHERE m.conversation_id = $1 AND m.until_seq IS NULL AND m.user_id = ANY($2::uuid[]) ORDER BY u.username`
+
+// membersAmong gives those of some people who are members.
+func (q queries) membersAmong(ctx context.Context, id ConversationID, users []accounts.UserID) ([]Member, error) {
+	return q.members(ctx, selectMembersAmong, id, users)
+}
+
+func (q queries) members(ctx context.Context, sql string, args ...any) ([]Member, error) {
+	rows, err := q.db.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[Member])
+}
+
+const updateRole = `UPDATE members SET role = $3 WHERE conversation_id = $1 AND user_id = $2 AND until_seq IS NULL`
+
+func (q queries) updateRole(ctx context.Context, id ConversationID, user accounts.UserID, role MemberRole) error {
+	_, err := q.db.Exec(ctx, updateRole, id, user, role)
+	return err
+}
+
+const endMembership = `UPDATE members SET until_seq = $3 WHERE conversation_id = $1 AND user_id = $2 AND until_seq IS NULL`
+
+func (q queries) endMembership(ctx context.Context, id ConversationID, user accounts.UserID, until Seq) error {
+	_, err := q.db.Exec(ctx, endMembership, id, user, until)
+	return err
+}
+
+const deleteMembers = `DELETE FROM members WHERE conversation_id = $1 AND user_id = ANY($2::uuid[]) AND until_seq IS NOT NULL`
+
+// forgetMembers forgets the stretches of people who are members no more.
+func (q queries) forgetMembers(ctx context.Context, id ConversationID, users []accounts.UserID) error {
+	_, err := q.db.Exec(ctx, deleteMembers, id, users)
+	return err
+}
+
+const countOtherOwners = `
+SELECT count(*) FROM members WHERE conversation_id = $1 AND user_id <> $2 AND until_seq IS NULL AND role = 'owner'`
+
+func (q queries) otherOwners(ctx context.Context, id ConversationID, than accounts.UserID) (n int, err error) {
+	err = q.db.QueryRow(ctx, countOtherOwners, id, than).Scan(&n)
+	return n, err
+}
+
+const selectHeir = `
+SELECT user_id FROM members WHERE conversation_id = $1 AND user_id <> $2 AND until_seq IS NULL
+ORDER BY role = 'admin' DESC, joined_seq, user_id LIMIT 1`
+
+// heir is who owns a group after somebody who leaves.
+func (q queries) heir(ctx context.Context, id ConversationID, of accounts.UserID) (user accounts.UserID, err error) {
+	err = q.db.QueryRow(ctx, selectHeir, id, of).Scan(&user)
+	return user, err
+}
