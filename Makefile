@@ -70,7 +70,7 @@ lint: $(INSTALLED) web/dist/index.html ## Check style and common mistakes
 fmt: ## Format the Go code
 	gofmt -w $$(git ls-files '*.go')
 
-bench: build ## Measure messages a second, latency and CPU per message (about two minutes)
+bench: build ## Measure messages a second, latency and CPU per message (about three minutes)
 	go run ./bench
 
 clean: ## Remove what was built (never data)

@@ -113,8 +113,12 @@ func TestParse(t *testing.T) {
 	if err != nil || len(o.plan()) != 3 || o.duration != time.Second {
 		t.Fatalf("%+v, %v", o, err)
 	}
+	o, err = parse([]string{"group", "-members", "7"}, io.Discard)
+	if err != nil || len(o.plan()) != 2 || o.plan()[0].pairs != 4 {
+		t.Fatalf("%+v, %v", o, err)
+	}
 	for _, bad := range [][]string{
-		{"dance"}, {"-inflight", "0"}, {"-inflight", "x"}, {"-pairs", "0"}, {"-text", "4"}, {"-repeat", "0"}, {"-json", "pairs"},
+		{"dance"}, {"group", "-members", "1"}, {"-inflight", "0"}, {"-inflight", "x"}, {"-pairs", "0"}, {"-text", "4"}, {"-repeat", "0"}, {"-json", "pairs"},
 	} {
 		if _, err := parse(bad, io.Discard); err == nil {
 			t.Errorf("%v was taken", bad)
@@ -165,6 +169,39 @@ func TestPeerCounts(t *testing.T) {
 	}
 	if len(p.errors) != len(want) {
 		t.Errorf("the errors are %v", p.errors)
+	}
+}
+
+// TestLastMember: a message is delivered when the slowest member has it, and not before
+// all have.
+func TestLastMember(t *testing.T) {
+	t.Parallel()
+	l := &load{errors: map[string]int{}}
+	for i := range 3 {
+		p := testPeer()
+		for seq := range int64(5) { // the first was sent before the time measured, the last after
+			took := time.Duration(i+1) * time.Millisecond
+			p.received = append(p.received, sample{time.Duration(seq) * time.Second, took, seq})
+		}
+		l.peers = append(l.peers, p)
+	}
+	l.peers[1].received = l.peers[1].received[:3] // and so has not got 3
+	each, last, inTime := l.deliveries(window{from: time.Second, to: 4 * time.Second})
+	if len(each) != 8 || inTime != 8 || len(last) != 2 || last[0] != 3*time.Millisecond || last[1] != 3*time.Millisecond {
+		t.Errorf("%d deliveries, %d in time, to everybody after %v", len(each), inTime, last)
+	}
+}
+
+// TestOwnEntries: a peer measures what it sent itself only if it is to.
+func TestOwnEntries(t *testing.T) {
+	t.Parallel()
+	for _, own := range []bool{false, true} {
+		p := testPeer()
+		p.measuresOwn = own
+		p.entry([]byte(`{"seq":7,"sender_id":"` + p.user + `","body":"` + string(appendStamp(nil, time.Second)) + `"}`))
+		if len(p.received) == 1 != own || own && p.received[0].seq != 7 {
+			t.Errorf("measures its own: %t, received %v", own, p.received)
+		}
 	}
 }
 

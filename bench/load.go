@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/google/uuid"
+
 	"parley/parleytest"
 )
 
@@ -29,12 +31,12 @@ const drainTimeout = 15 * time.Second
 
 func (w *world) newLoad() *load { return &load{w: w, errors: map[string]int{}} }
 
-func (l *load) connect(ctx context.Context, p parleytest.Pair, side parleytest.Session) (*peer, error) {
+func (l *load) connect(ctx context.Context, conversation uuid.UUID, side parleytest.Session) (*peer, error) {
 	wire, err := l.w.dial(ctx, &net.Dialer{}, side.Token)
 	if err != nil {
 		return nil, err
 	}
-	peer := newPeer(l.w, wire, p, side, &l.stopping)
+	peer := newPeer(l.w, wire, conversation, side, &l.stopping)
 	l.peers = append(l.peers, peer)
 	return peer, nil
 }
@@ -60,21 +62,21 @@ func (l *load) start(p *peer, inFlight int) {
 
 // pairsScenario: one side of each pair sends, the other measures.
 func (w *world) pairsScenario(ctx context.Context, inFlight int) (result, error) {
-	return w.talk(ctx, func(l *load) error { return l.connectPairs(ctx, inFlight) }, nil)
+	return w.talk(ctx, func(l *load) error { return l.connectPairs(ctx, inFlight) }, nil, (*load).count)
 }
 
 // pacedScenario: the same at a fixed rate, whatever the answers do.
 func (w *world) pacedScenario(ctx context.Context) (result, error) {
-	return w.talk(ctx, func(l *load) error { return l.connectPairs(ctx, 0) }, (*load).pace)
+	return w.talk(ctx, func(l *load) error { return l.connectPairs(ctx, 0) }, func(l *load) { l.pace(w.o.rate) }, (*load).count)
 }
 
 func (l *load) connectPairs(ctx context.Context, inFlight int) error {
 	for _, pair := range l.w.pairs[:l.w.o.pairs] {
-		a, err := l.connect(ctx, pair, pair.A)
+		a, err := l.connect(ctx, pair.Conversation, pair.A)
 		if err != nil {
 			return err
 		}
-		b, err := l.connect(ctx, pair, pair.B)
+		b, err := l.connect(ctx, pair.Conversation, pair.B)
 		if err != nil {
 			return err
 		}
@@ -93,7 +95,7 @@ func (w *world) hotScenario(ctx context.Context) (result, error) {
 		pair := w.pairs[0]
 		for range w.o.sockets {
 			for _, side := range []parleytest.Session{pair.A, pair.B} {
-				p, err := l.connect(ctx, pair, side)
+				p, err := l.connect(ctx, pair.Conversation, side)
 				if err != nil {
 					return err
 				}
@@ -105,14 +107,14 @@ func (w *world) hotScenario(ctx context.Context) (result, error) {
 			l.start(p, w.o.hotInFlight)
 		}
 		return nil
-	}, nil)
+	}, nil, (*load).count)
 }
 
-// pace sends from all senders in turn, at the rate asked for, until the load stops.
-func (l *load) pace() {
+// pace sends from all senders in turn, so many messages a second, until the load stops.
+func (l *load) pace(rate int) {
 	began := l.w.now()
 	for i := 0; !l.stopping.Load(); i++ {
-		due := began + time.Duration(i)*time.Second/time.Duration(l.w.o.rate)
+		due := began + time.Duration(i)*time.Second/time.Duration(rate)
 		time.Sleep(due - l.w.now())
 		l.lagged = max(l.lagged, l.w.now()-due)
 		p := l.senders[i%len(l.senders)]
@@ -121,8 +123,20 @@ func (l *load) pace() {
 	}
 }
 
+// window is the time measured, and what was used in it; log and transactions are those of
+// the whole run.
+type window struct {
+	from, to time.Duration
+	cost     cost
+	wrote    written
+}
+
+func (w window) has(t time.Duration) bool { return w.from <= t && t < w.to }
+
+func (w window) seconds() float64 { return (w.to - w.from).Seconds() }
+
 // talk runs a load of messages: connect, warm up, measure, drain, and count.
-func (w *world) talk(ctx context.Context, connect func(*load) error, pacer func(*load)) (r result, err error) {
+func (w *world) talk(ctx context.Context, connect func(*load) error, pacer func(*load), count func(*load, *result, window)) (r result, err error) {
 	l := w.newLoad()
 	defer l.close()
 	wrote, err := w.written(ctx)
@@ -169,7 +183,12 @@ func (w *world) talk(ctx context.Context, connect func(*load) error, pacer func(
 	if lost > 0 {
 		r.Errors["acknowledged and not delivered"] += lost
 	}
-	l.count(&r, from, to, after.since(before), written{wroteInAll.transactions - wrote.transactions, wroteInAll.log - wrote.log})
+	for _, p := range l.peers {
+		for what, n := range p.errors {
+			r.Errors[what] += n
+		}
+	}
+	count(l, &r, window{from, to, after.since(before), written{wroteInAll.transactions - wrote.transactions, wroteInAll.log - wrote.log}})
 	r.add("server's peak memory, MiB", float64(peak)/(1<<20))
 	return r, nil
 }
@@ -222,29 +241,17 @@ func (l *load) undelivered() (n int) {
 	return n
 }
 
-// count makes the figures, from what was sent between two moments.
-func (l *load) count(r *result, from, to time.Duration, c cost, w written) {
-	var acked, received []time.Duration
-	inTime, delivered, all := 0, 0, 0
-	within := func(t time.Duration) bool { return from <= t && t < to }
+// count makes the figures, from what was sent in the time measured.
+func (l *load) count(r *result, w window) {
+	var received []time.Duration
+	delivered := 0
+	acked, inTime, all := l.acknowledged(w)
 	for _, p := range l.peers {
-		for what, n := range p.errors {
-			r.Errors[what] += n
-		}
-		all += len(p.acked)
-		for _, s := range p.acked {
-			if within(s.sent) {
-				acked = append(acked, s.took)
-			}
-			if within(s.sent + s.took) {
-				inTime++
-			}
-		}
 		for _, s := range p.received {
-			if within(s.sent) {
+			if w.has(s.sent) {
 				received = append(received, s.took)
 			}
-			if within(s.sent + s.took) {
+			if w.has(s.sent + s.took) {
 				delivered++
 			}
 		}
@@ -252,18 +259,38 @@ func (l *load) count(r *result, from, to time.Duration, c cost, w written) {
 	if inTime == 0 || delivered == 0 {
 		r.Errors["nothing was delivered"]++
 	}
-	seconds := (to - from).Seconds()
-	r.add("messages a second", float64(inTime)/seconds)
-	r.add("measured deliveries a second", float64(delivered)/seconds)
+	r.add("messages a second", float64(inTime)/w.seconds())
+	r.add("measured deliveries a second", float64(delivered)/w.seconds())
 	r.latencies("send to receive", received)
 	r.latencies("send to acknowledgement", acked)
-	r.perUnit("message", c, max(inTime, 1))
-	r.add("messages a commit", float64(all)/float64(max(w.transactions, 1)))
-	r.add("log bytes a message", float64(w.log)/float64(max(all, 1)))
-	total := (c.server + c.database + c.client).Seconds()
-	r.add("cores used, server", c.server.Seconds()/seconds)
-	r.add("cores used, database", c.database.Seconds()/seconds)
-	r.add("cores used, all with the generator", total/seconds)
+	r.perUnit("message", w.cost, max(inTime, 1))
+	r.add("messages a commit", float64(all)/float64(max(w.wrote.transactions, 1)))
+	r.add("log bytes a message", float64(w.wrote.log)/float64(max(all, 1)))
+	l.cores(r, w)
+}
+
+// acknowledged gives how long the acknowledgement took of what was sent in the time
+// measured, how many came in that time, and how many in the whole run.
+func (l *load) acknowledged(w window) (took []time.Duration, inTime, all int) {
+	for _, p := range l.peers {
+		all += len(p.acked)
+		for _, s := range p.acked {
+			if w.has(s.sent) {
+				took = append(took, s.took)
+			}
+			if w.has(s.sent + s.took) {
+				inTime++
+			}
+		}
+	}
+	return took, inTime, all
+}
+
+func (l *load) cores(r *result, w window) {
+	total := (w.cost.server + w.cost.database + w.cost.client).Seconds()
+	r.add("cores used, server", w.cost.server.Seconds()/w.seconds())
+	r.add("cores used, database", w.cost.database.Seconds()/w.seconds())
+	r.add("cores used, all with the generator", total/w.seconds())
 	if l.lagged > 0 {
 		r.add("generator late at most, ms", milliseconds(l.lagged))
 	}

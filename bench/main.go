@@ -3,7 +3,7 @@
 // starts it in a new temporary directory with its built-in PostgreSQL, fsync and all, and
 // deletes both at the end.
 //
-//	go run ./bench                         every scenario, about two minutes
+//	go run ./bench                         every scenario, about three minutes
 //	go run ./bench pairs -inflight 16      one scenario, with settings
 //	go run ./bench pairs -repeat 3 -json   medians of three, for a program
 //
@@ -13,6 +13,8 @@
 //	        measures from send to receive
 //	hot     one conversation, sent into and received on several sockets of both sides
 //	paced   pairs at a fixed rate that leaves the server mostly idle: its latency at rest
+//	group   a group of 500, all connected, at a fixed rate and with as much as it takes:
+//	        when the last member has a message, and what a delivery costs
 //	pages   pages of 50 of a long conversation, at its end, middle and start
 //	idle    connections that do nothing: what one costs in memory, and making it in CPU
 //
@@ -50,6 +52,9 @@ type options struct {
 	sockets     int
 	hotInFlight int
 	rate        int
+	members     int
+	groupRate   int
+	groupFlight int
 	depth       int
 	requests    int
 	connections int
@@ -118,7 +123,7 @@ func say(progress io.Writer, format string, args ...any) {
 	_, _ = fmt.Fprintf(progress, "# "+format+"\n", args...) // if nobody sees it, nobody minds
 }
 
-var names = []string{"pairs", "hot", "paced", "pages", "idle"}
+var names = []string{"pairs", "hot", "paced", "group", "pages", "idle"}
 
 func parse(args []string, usage io.Writer) (*options, error) {
 	o := &options{}
@@ -129,12 +134,15 @@ func parse(args []string, usage io.Writer) (*options, error) {
 	f.SetOutput(usage)
 	f.IntVar(&o.pairs, "pairs", 200, "pairs of people (pairs, paced)")
 	inFlight := f.String("inflight", "1,16", "messages in flight for each sender, a run for each number (pairs)")
-	f.DurationVar(&o.duration, "duration", 10*time.Second, "time measured (pairs, hot, paced)")
-	f.DurationVar(&o.warmUp, "warmup", 2*time.Second, "time before it (pairs, hot, paced)")
+	f.DurationVar(&o.duration, "duration", 10*time.Second, "time measured (pairs, hot, paced, group)")
+	f.DurationVar(&o.warmUp, "warmup", 2*time.Second, "time before it (pairs, hot, paced, group)")
 	f.IntVar(&o.text, "text", 128, "bytes of a message's text")
 	f.IntVar(&o.sockets, "sockets", 2, "sockets for each side (hot)")
 	f.IntVar(&o.hotInFlight, "hot-inflight", 64, "messages in flight for each socket (hot)")
 	f.IntVar(&o.rate, "rate", 200, "messages a second (paced)")
+	f.IntVar(&o.members, "members", 500, "members, each on one socket (group)")
+	f.IntVar(&o.groupRate, "group-rate", 10, "messages a second (group)")
+	f.IntVar(&o.groupFlight, "group-inflight", 8, fmt.Sprintf("messages in flight for each of %d senders (group)", groupSenders))
 	f.IntVar(&o.depth, "depth", 10_000, "messages in the conversation (pages)")
 	f.IntVar(&o.requests, "requests", 1000, "pages read at each place (pages)")
 	f.IntVar(&o.connections, "connections", 5000, "connections (idle)")
@@ -165,6 +173,7 @@ func parse(args []string, usage io.Writer) (*options, error) {
 	}
 	for name, v := range map[string]int{
 		"pairs": o.pairs, "sockets": o.sockets, "hot-inflight": o.hotInFlight, "rate": o.rate, "depth": o.depth / 200,
+		"members": o.members / 2, "group-rate": o.groupRate, "group-inflight": o.groupFlight,
 		"requests": o.requests, "connections": o.connections, "repeat": o.repeat, "text": o.text / stampSize,
 	} {
 		if v < 1 {
@@ -189,6 +198,11 @@ func (o *options) plan() []scenario {
 			plan = append(plan, scenario{fmt.Sprintf("hot %d × %d", 2*o.sockets, o.hotInFlight), 1, (*world).hotScenario})
 		case "paced":
 			plan = append(plan, scenario{fmt.Sprintf("paced %d/s", o.rate), o.pairs, (*world).pacedScenario})
+		case "group":
+			pairs := (o.members + 1) / 2
+			plan = append(plan,
+				scenario{fmt.Sprintf("group of %d, %d/s", o.members, o.groupRate), pairs, (*world).groupScenario},
+				scenario{fmt.Sprintf("group of %d, %d × %d", o.members, groupSenders, o.groupFlight), pairs, (*world).busyGroupScenario})
 		case "pages":
 			plan = append(plan, scenario{fmt.Sprintf("pages of %d", o.depth), 0, (*world).pagesScenario})
 		case "idle":

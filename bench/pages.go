@@ -101,7 +101,7 @@ func page(ctx context.Context, c *parleytest.Client, path string, first int64) (
 func (w *world) fill(ctx context.Context, pair parleytest.Pair, r *result) error {
 	l := w.newLoad()
 	defer l.close()
-	p, err := l.connect(ctx, pair, pair.A)
+	p, err := l.connect(ctx, pair.Conversation, pair.A)
 	if err != nil {
 		return err
 	}

@@ -19,7 +19,10 @@ import (
 const stampSize = 16
 
 // sample is one message's latency.
-type sample struct{ sent, took time.Duration }
+type sample struct {
+	sent, took time.Duration
+	seq        int64 // of what was received
+}
 
 // peer is one connection in one conversation. Its run is the only goroutine that reads,
 // and in a closed loop the only one that writes.
@@ -28,7 +31,8 @@ type peer struct {
 	conversation string
 	user         string
 	now          func() time.Duration
-	measures     bool // what comes from the other side
+	measures     bool // what comes from others
+	measuresOwn  bool // and what comes back
 	closed       bool // loop: every answer begins the next send
 	most         int  // messages to send in all; 0: no limit
 	begun        int  // sends so far
@@ -50,9 +54,9 @@ type peer struct {
 	entries  int
 }
 
-func newPeer(w *world, wire *parleytest.Wire, p parleytest.Pair, side parleytest.Session, stopping *atomic.Bool) *peer {
+func newPeer(w *world, wire *parleytest.Wire, conversation uuid.UUID, side parleytest.Session, stopping *atomic.Bool) *peer {
 	return &peer{
-		wire: wire, conversation: p.Conversation.String(), user: side.User.ID.String(),
+		wire: wire, conversation: conversation.String(), user: side.User.ID.String(),
 		now: w.now, stopping: stopping,
 		rnd:    rand.NewPCG(rand.Uint64(), rand.Uint64()),
 		filler: strings.Repeat("x", w.o.text-stampSize),
@@ -167,7 +171,7 @@ func (p *peer) answered(id, data []byte) {
 		p.errors["a reply to nothing that was asked"]++
 		return
 	}
-	p.acked = append(p.acked, sample{sent, p.now() - sent})
+	p.acked = append(p.acked, sample{sent: sent, took: p.now() - sent})
 	for key, value := range parleytest.Members(data) {
 		if string(key) == "seq" {
 			if seq := parleytest.Number(value); seq > p.highest.Load() {
@@ -213,7 +217,7 @@ func (p *peer) entry(data []byte) {
 		p.errors[fmt.Sprintf("an entry %+d steps after the one before", seq-before)]++
 	}
 	p.seen.Store(seq)
-	if !p.measures || string(sender) == p.user {
+	if !p.measures || !p.measuresOwn && string(sender) == p.user {
 		return
 	}
 	sent, ok := stamp(body)
@@ -221,5 +225,5 @@ func (p *peer) entry(data []byte) {
 		p.errors["an entry with another text than was sent"]++
 		return
 	}
-	p.received = append(p.received, sample{sent, now - sent})
+	p.received = append(p.received, sample{sent, now - sent, seq})
 }

@@ -169,6 +169,13 @@ func (c *Client) OpenDirect(ctx context.Context, user uuid.UUID) (Conversation, 
 	return out, err
 }
 
+// CreateGroup makes a group of the caller, who owns it, and others.
+func (c *Client) CreateGroup(ctx context.Context, title string, others []uuid.UUID) (Conversation, error) {
+	var out Conversation
+	err := c.Call(ctx, http.MethodPost, "/conversations", map[string]any{"kind": "group", "title": title, "member_ids": others}, &out)
+	return out, err
+}
+
 // Send sends a message over HTTP.
 func (c *Client) Send(ctx context.Context, conversation, clientID uuid.UUID, body string) (Sent, error) {
 	var out Sent
