@@ -63,6 +63,7 @@ func (f *flushers) work() {
 	for c := f.take(); c != nil; c = f.take() {
 		ch = f.turn(c, t, ch)
 	}
+	t.free()
 	ch.free()
 }
 

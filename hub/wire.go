@@ -69,8 +69,8 @@ func (w *wire) put(ch *chunk, write func([]byte) (int, error)) error {
 	return nil
 }
 
-// trial is a write that does not wait. A worker keeps one: a function made for each write
-// would be an allocation for each.
+// trial is a write that does not wait. It is kept and used again, because the function that
+// the connection wants to be given would be an allocation for every write.
 type trial struct {
 	p   []byte
 	n   int
@@ -78,11 +78,15 @@ type trial struct {
 	do  func(fd uintptr) bool
 }
 
-func newTrial() *trial {
+var trials = sync.Pool{New: func() any {
 	t := &trial{}
 	t.do = t.once
 	return t
-}
+}}
+
+func newTrial() *trial { return trials.Get().(*trial) }
+
+func (t *trial) free() { trials.Put(t) }
 
 // write gives how much the kernel took; that it took less is no error.
 func (t *trial) write(raw syscall.RawConn, p []byte) (int, error) {
