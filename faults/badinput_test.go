@@ -127,7 +127,7 @@ func (b *badInput) frames(ctx context.Context, t *testing.T) {
 		{"two frames", `{"type":"sync","id":"x"}{"type":"sync","id":"y"}`, "", []string{"invalid"}},
 		{"null", `null`, "", []string{"invalid"}},
 		{"a list", `[{"type":"sync","id":"x"}]`, "", []string{"invalid"}},
-		{"a number for a type", `{"type":1,"id":"x"}`, "", []string{"invalid"}},
+		{"a number for a type", `{"type":1,"id":"x"}`, "x", []string{"invalid"}},
 		{"deeply nested", `{"type":"sync","id":"x","data":` + strings.Repeat("[", 60_000) + `}`, "", []string{"invalid"}},
 		{"deeply nested, well formed", `{"type":"sync","id":"x","data":` + strings.Repeat(`[`, 30_000) + strings.Repeat(`]`, 30_000) + `}`, "", []string{"invalid"}},
 		{"nested as deep as JSON may", `{"type":"sync","id":"x","data":{"conversations":` + strings.Repeat(`[`, 9_000) + strings.Repeat(`]`, 9_000) + `}}`, "x", []string{"invalid"}},

@@ -68,3 +68,15 @@ func TestDrainGivesUp(t *testing.T) {
 		t.Fatal("Close waits for a handler beyond its context")
 	}
 }
+
+// A client that is asleep does not hold up a shutdown, nor make it one that failed.
+func TestShutdownCutsTheSilent(t *testing.T) {
+	t.Parallel()
+	h, srv, conns := opened(t)
+	narrow(t, srv) // and never reads
+	c := <-conns
+	if err := h.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() bool { return h.Connections() == 0 && !c.busy() })
+}

@@ -9,7 +9,9 @@ package hub
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"runtime"
 	"sync"
@@ -43,6 +45,10 @@ const (
 	heartbeat    = 30 * time.Second
 	maxSilence   = 72 * time.Second // with the one-second watch, reaped before 75 s
 	authDeadline = 5 * time.Second
+	// closeGrace is how long clients have to answer the close frame at a shutdown.
+	closeGrace = 2 * time.Second
+	// retrySpread is over which time clients are asked to come back.
+	retrySpread = 5 * time.Second
 	// writeDeadline is how long one write to a socket may take.
 	writeDeadline = 10 * time.Second
 )
@@ -167,15 +173,17 @@ func (h *Hub) all() []*Conn {
 	return conns
 }
 
-// Close refuses new connections, tells the open ones to reconnect elsewhere (4002)
-// and waits until their readers are gone or ctx ends. Replies that handlers still owe
+// Close refuses new connections, tells the open ones to reconnect elsewhere (4002), and
+// waits until they are gone. Those that do not answer the close frame within two seconds are
+// cut. It is an error only if ctx ends before all of that. Replies that handlers still owe
 // are written before: stop the handlers' sources first or call it before they stop.
 func (h *Hub) Close(ctx context.Context) error {
 	h.mu.Lock()
 	h.draining = true
 	h.mu.Unlock()
 	for _, c := range h.all() {
-		c.Close(CloseDraining, "server is going away")
+		// A moment of its own for each: not all of them are to come back at once.
+		c.Close(CloseDraining, fmt.Sprintf("server is going away; retry in %d ms", rand.N(retrySpread).Milliseconds()))
 	}
 	done := make(chan struct{})
 	go func() { h.readers.Wait(); close(done) }()
@@ -183,8 +191,14 @@ func (h *Hub) Close(ctx context.Context) error {
 	select {
 	case <-done:
 		return nil
+	case <-time.After(closeGrace): // who has not answered by now is asleep, or gone
 	case <-ctx.Done():
-		h.stop() // cuts connections that are being read from, and handlers short
+	}
+	h.stop() // cuts connections that are being read from, and handlers short
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
 		<-done
 		return ctx.Err()
 	}

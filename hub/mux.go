@@ -71,12 +71,15 @@ func (h *Hub) request(c *Conn, frame []byte) (*Request, error) {
 	r := &Request{Conn: c}
 	// Not decode: the envelope is read once per message, and this is half the work. It
 	// refuses what follows the object, too; unknown members beside the three are ignored.
-	if err := json.Unmarshal(frame, r); err != nil {
+	err := json.Unmarshal(frame, r)
+	_, wrongType := errors.AsType[*json.UnmarshalTypeError](err)
+	if err != nil && !wrongType || len(r.ID) > maxID {
 		r.ID = "" // half of it may have been read
-		return r, invalidJSON(err)
 	}
-	if len(r.ID) == 0 || len(r.ID) > maxID {
-		r.ID = ""
+	switch {
+	case err != nil: // of the wrong type may be the id or another member: those that are right were read
+		return r, invalidJSON(err)
+	case r.ID == "":
 		return r, errNoID
 	}
 	return r, nil
