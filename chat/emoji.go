@@ -21,23 +21,26 @@ func isEmoji(s string) bool {
 	if len(s) > maxEmoji || !utf8.ValidString(s) {
 		return false
 	}
-	pictures, digits := 0, 0
+	pictures, capless := 0, false // capless: what came before is text without a keycap
 	for _, r := range s {
+		if capless && r != keycap && r != emojiPresentation {
+			return false
+		}
 		switch {
 		case r >= 0x1F000 && r <= 0x1FFFF, r == '©', r == '®', r >= 0x2000 && unicode.In(r, unicode.So, unicode.Sm):
 			pictures++
 		case r >= 0xE0020 && r <= 0xE007F: // tags spell out the flag that they follow
-		case r == '‼' || r == '⁉' || r == '〰' || r == '〽':
+		case r == '‼' || r == '⁉' || r == 'ℹ' || r == '〰' || r == '〽':
 			pictures++
 		case r == '#' || r == '*' || r >= '0' && r <= '9':
-			digits++
-		case r == keycap:
+			capless = true
+		case r == keycap && capless:
 			pictures++
-			digits--
+			capless = false
 		case r == zeroWidthJoiner || r == emojiPresentation:
 		default:
 			return false
 		}
 	}
-	return pictures > 0 && digits == 0
+	return pictures > 0 && !capless
 }
