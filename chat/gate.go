@@ -126,7 +126,10 @@ func (g *gates) deliver(e Entry, frame []byte) {
 	gt.known = max(gt.known, e.Seq)
 	switch {
 	case e.Seq == gt.delivered+1:
-		if frame != nil { // who joined since encode did so after this entry's commit: sync has it
+		if frame == nil { // an entry before this one may have let somebody in since
+			frame = g.encode(e)
+		}
+		if frame != nil {
 			g.s.byConv.Publish(e.ConversationID, frame)
 		}
 		gt.delivered = e.Seq
