@@ -34,8 +34,8 @@ WITH input AS MATERIALIZED (
     SELECT i.*, k.seq AS known_seq, k.created_at AS known_at,
            k.sender_id = i.sender_id AND k.kind = 'message' AND (k.body = i.body OR k.body IS NULL)
                AND k.reply_to IS NOT DISTINCT FROM nullif(i.reply_to, 0) AS same,
-           (SELECT m.from_seq FROM members m
-             WHERE m.conversation_id = i.conversation_id AND m.user_id = i.sender_id AND m.until_seq IS NULL) AS from_seq
+           (SELECT true FROM members m
+             WHERE m.conversation_id = i.conversation_id AND m.user_id = i.sender_id AND m.until_seq IS NULL) AS is_member
     FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::bigint[], $6::text[])
          WITH ORDINALITY AS i(conversation_id, sender_id, client_id, body, reply_to, mentions, ord)
     LEFT JOIN LATERAL (
@@ -50,10 +50,10 @@ WITH input AS MATERIALIZED (
                                 AND m.user_id = x.id::uuid AND m.until_seq IS NULL)
                HAVING count(*) > 0) END AS detail
     FROM input i
-    WHERE i.known_seq IS NULL AND i.from_seq IS NOT NULL
-      AND (i.reply_to = 0 OR (SELECT true FROM entries e
-                              WHERE e.conversation_id = i.conversation_id AND e.seq = i.reply_to
-                                AND e.seq >= i.from_seq AND e.kind = 'message'))
+    WHERE i.known_seq IS NULL AND i.is_member
+      AND (i.reply_to = 0 OR (SELECT true FROM entries a, (SELECT i.sender_id AS user_id) v
+                              WHERE a.conversation_id = i.conversation_id AND a.seq = i.reply_to AND a.kind = 'message'
+                                AND ` + Readable + `))
 ), numbered AS (
     UPDATE conversations c SET last_seq = c.last_seq + f.n, last_entry_at = statement_timestamp()
     FROM (SELECT conversation_id, count(*) AS n FROM fresh GROUP BY conversation_id) f
@@ -70,7 +70,7 @@ SELECT ord, 0 AS outcome, seq, statement_timestamp(), detail FROM placed
 UNION ALL
 SELECT i.ord,
        CASE WHEN i.same THEN 1
-            WHEN i.from_seq IS NULL THEN 2
+            WHEN i.is_member IS NULL THEN 2
             WHEN i.known_seq IS NOT NULL THEN 3
             ELSE 4 END,
        coalesce(i.known_seq, 0), coalesce(i.known_at, statement_timestamp()), NULL
