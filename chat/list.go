@@ -69,7 +69,8 @@ func (s *Service) List(ctx context.Context, me accounts.UserID, after string, li
 
 // A conversation as a member sees it: `page` chooses conversations and who looks at them,
 // the rest is looked up for those alone. Unread counts the messages of others after the
-// read mark and after the viewer became a member. The entry at from_seq is there in any
+// read mark and after the viewer became a member; whom one mentions is what it says by now,
+// itself or in the last of its edits, which come after it and so after the mark. The entry at from_seq is there in any
 // case, so that a conversation in which nothing was said is not lost.
 const (
 	pageColumns = `
@@ -92,10 +93,14 @@ SELECT v.user_id, v.id, v.kind, v.title, v.role, v.share_history, v.last_seq, v.
 FROM page v
 LEFT JOIN receipts w ON w.conversation_id = v.id AND w.user_id = v.user_id
 CROSS JOIN LATERAL (
-    SELECT count(*) AS messages, count(*) FILTER (WHERE n.detail -> 'mentions' ? v.user_id::text) AS mentions
+    SELECT count(*) FILTER (WHERE n.kind = 'message') AS messages,
+           count(*) FILTER (WHERE n.detail -> 'mentions' ? v.user_id::text AND NOT EXISTS (
+               SELECT FROM entries a
+               WHERE a.conversation_id = v.id AND a.target_seq = coalesce(n.target_seq, n.seq) AND a.seq > n.seq AND a.kind = 'edit')) AS mentions
     FROM entries n
     WHERE n.conversation_id = v.id AND n.seq > greatest(w.read_seq, v.joined_seq)
-      AND n.kind = 'message' AND n.sender_id <> v.user_id) u
+      AND coalesce(n.target_seq, n.seq) > greatest(w.read_seq, v.joined_seq)
+      AND n.kind IN ('message', 'edit') AND n.sender_id <> v.user_id) u
 CROSS JOIN LATERAL (
     SELECT * FROM entries l
     WHERE l.conversation_id = v.id AND l.seq >= v.from_seq AND (l.kind = 'message' OR l.seq = v.from_seq)
