@@ -70,8 +70,9 @@ func (s *Service) List(ctx context.Context, me accounts.UserID, after string, li
 // A conversation as a member sees it: `page` chooses conversations and who looks at them,
 // the rest is looked up for those alone. Unread counts the messages of others after the
 // read mark and after the viewer became a member; whom one mentions is what it says by now,
-// itself or in the last of its edits, which come after it and so after the mark. The entry at from_seq is there in any
-// case, so that a conversation in which nothing was said is not lost.
+// itself or in the last of its edits, which come after it and so after the mark. The entry
+// at from_seq is there in any case, so that a conversation in which nothing was said is not
+// lost.
 const (
 	pageColumns = `
 SELECT m.user_id, m.role, m.from_seq, m.joined_seq,
