@@ -52,7 +52,7 @@ func TestMessageRightAfterBeingAdded(t *testing.T) {
 	for _, e := range log {
 		frames = append(frames, b.gates.encode(e)) // before ben is let in: nobody would get them
 	}
-	b.gates.deliverChange(t.Context(), log[1])
+	b.gates.deliverChanges(t.Context(), log[1:2])
 	for i, e := range log[2:] {
 		b.gates.deliver(e, frames[i+2])
 	}
