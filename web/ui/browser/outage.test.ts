@@ -210,6 +210,49 @@ describe('without a connection', () => {
     await fresh.context().close();
   });
 
+  test('who writes far from the latest message sees it, and is brought there once that can be had', async () => {
+    const cleo = await member(parley, ada, 'Cleo Patrick');
+    const long = await direct(parley, cleo, ada);
+    const side = await (await context(browser)).newPage();
+    await side.goto(`${parley.url}/`);
+    await say(side, cleo, long, Array.from({ length: 400 }, (_, i) => `number ${i + 1} of many`));
+    await side.context().close();
+
+    const fresh = await (await context(browser, { storageState: await page.context().storageState() })).newPage();
+    await fresh.goto(`${parley.url}/`);
+    // It opens at the first of the unread ones.
+    await fresh.getByRole('link', { name: /Cleo Patrick/ }).click();
+    await inLog(fresh, 'number 1 of many').waitFor();
+    await fresh.getByRole('button', { name: /new messages$/ }).waitFor();
+    const below = (): Promise<number> => fresh.getByRole('log').evaluate((e) => e.scrollHeight - e.scrollTop - e.clientHeight);
+
+    // A page that comes late is put below, and the reader stays where they are.
+    await fresh.route(/messages\?after=/, (route) => route.abort());
+    await fresh.getByRole('log').evaluate((e) => (e.scrollTop = e.scrollHeight));
+    await fresh.getByText('Later messages could not be loaded.').waitFor();
+    await fresh.unroute(/messages\?after=/);
+    await fresh.getByRole('button', { name: 'Try again' }).click();
+    await expect.poll(below).toBeGreaterThan(1000);
+    expect((await texts(fresh)).at(-1)).not.toBe('number 400 of many');
+
+    await parley.down();
+    await fresh.getByText('No connection.').waitFor();
+    await write(fresh, 'Cleo Patrick', 'from afar');
+    await inLog(fresh, 'from afar').waitFor();
+    await write(fresh, 'Cleo Patrick', 'and again');
+    await inLog(fresh, 'and again').waitFor();
+    expect(await sending(fresh).count()).toBe(2);
+    await fresh.getByText('Later messages could not be loaded.').waitFor();
+    await shoot(fresh, 'cut-off-light');
+    await parley.up();
+    await inLog(fresh, 'number 400 of many').waitFor({ timeout: 45_000 });
+    await expect.poll(async () => (await texts(fresh)).slice(-3)).toEqual(['number 400 of many', 'from afar', 'and again']);
+    await expect.poll(() => sending(fresh).count()).toBe(0);
+    expect(await fresh.getByText('Later messages could not be loaded.').count()).toBe(0);
+    await expect.poll(below).toBeLessThanOrEqual(1);
+    await fresh.context().close();
+  });
+
   test('a page that cannot reach the server says so and comes up by itself', async () => {
     const fresh = await (await context(browser, { storageState: await page.context().storageState() })).newPage();
     await fresh.route('**/api/**', (route) => route.abort());

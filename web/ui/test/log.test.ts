@@ -212,6 +212,60 @@ describe('the log', () => {
     await vi.waitFor(() => expect(log.held).toBe(13));
   });
 
+  test('a hole that could not be fetched is fetched before long, ever more slowly, also if nothing else comes', async () => {
+    vi.useFakeTimers();
+    try {
+      const [server, log] = await opened(10);
+      server.last = 12;
+      server.fail = true;
+      log.apply(message(12));
+      const tries = async (ms: number): Promise<number> => {
+        await vi.advanceTimersByTimeAsync(ms);
+        return server.asked.length - 1; // without the page
+      };
+      expect(await tries(2_999)).toBe(1);
+      expect(await tries(1)).toBe(2);
+      expect(await tries(6_000)).toBe(3);
+      expect(await tries(12_000 + 24_000 + 30_000 + 30_000)).toBe(7);
+      server.fail = false;
+      await tries(30_000);
+      expect(log.held).toBe(12);
+      expect(await tries(300_000)).toBe(8);
+
+      // Not for a life that is over.
+      server.last = 14;
+      server.fail = true;
+      log.apply(message(14));
+      expect(await tries(0)).toBe(9);
+      log.forget();
+      expect(await tries(300_000)).toBe(9);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  test('rows stay in use if others could not be had instead', async () => {
+    const [server, log] = await opened(500);
+    await log.open(250);
+    server.fail = true;
+    await log.open();
+    expect(log.phase).toBe('ready');
+    expect(log.stuck).toBe('after');
+    expect(log.has(250)).toBe(true);
+    server.fail = false;
+    log.unstick();
+    expect(log.stuck).toBe(null);
+    while (log.hasAfter) await log.loadAfter();
+    expect(log.held).toBe(500);
+
+    // At the end nothing is cut off: the next entry is put where it belongs.
+    server.fail = true;
+    await log.open(100);
+    expect(log.stuck).toBe(null);
+    log.apply(message(501));
+    expect(log.held).toBe(501);
+  });
+
   test('forgets everything when what it holds may never have happened', async () => {
     const [, log] = await opened(10);
     log.forget();

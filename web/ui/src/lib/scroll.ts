@@ -40,13 +40,14 @@ export class Keeper {
 
   /**
    * Brings the reader back to where they were after rows were added or removed or
-   * anything changed its size. Who was near the end stays there, and follows new rows.
+   * anything changed its size. Who was near the end stays there, and follows new rows,
+   * unless they were not at the end of the conversation, but of what was fetched of it.
    */
-  restore(): void {
+  restore(follow = true): void {
     const a = this.#anchor;
     if (!a) return;
-    if (a.below <= nearEnd) {
-      const grown = this.#lastKey() !== a.last;
+    const grown = this.#lastKey() !== a.last;
+    if (a.below <= nearEnd && (follow || !grown)) {
       this.#scrollBy(this.below - (grown ? 0 : a.below));
     } else if (a.row.isConnected) {
       this.#scrollBy(this.#topOf(a.row) - a.top);

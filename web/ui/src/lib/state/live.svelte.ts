@@ -5,6 +5,7 @@ import { http } from '../api/http';
 import { Socket } from '../api/socket';
 import type { Conversation, Entry, Hello, Missed, Sent } from '../api/types';
 import type { Pending } from '../group';
+import { waitAfter } from './again';
 import { connection } from './connection.svelte';
 import { Conversations } from './conversations.svelte';
 import { Drafts, draftsPrefix } from './drafts.svelte';
@@ -20,8 +21,6 @@ export const firstList = 100;
 const maxHeld = 1_000;
 /** So many conversations' rows are kept for going back to. */
 const keptLogs = 12;
-/** Between tries of what the server could not do just now, in milliseconds. */
-const tryAgain = 3_000;
 
 const storage = (): Storage | null => {
   try {
@@ -46,6 +45,7 @@ export class Live {
   #logs = new Map<string, Log>(); // the one used last is at the end
   #epoch: string | null = null;
   #listing: Promise<void> | null = null;
+  #refreshing = new Map<string, ReturnType<typeof setTimeout>>(); // conversations to ask for again
   #tabs: BroadcastChannel;
   #over = new AbortController();
 
@@ -166,9 +166,10 @@ export class Live {
       },
     });
     this.#logs.set(id, log);
-    for (const [old] of this.#logs) {
+    for (const [old, unused] of this.#logs) {
       if (this.#logs.size <= keptLogs) break;
       this.#logs.delete(old);
+      unused.forget();
     }
     return log;
   }
@@ -197,6 +198,7 @@ export class Live {
     connection.up(hello.server_version);
     this.outbox.drainAll();
     this.receipts.flush();
+    for (const log of this.#logs.values()) log.unstick();
     if (afresh) {
       // Restored from a backup: what is held may never have happened.
       for (const log of this.#logs.values()) log.forget();
@@ -211,7 +213,7 @@ export class Live {
   /** Asks for what was missed until there is no more of it: an answer is bounded. */
   async #sync(hello: Hello, known_epoch: string): Promise<void> {
     let held = this.#held();
-    for (let wait = tryAgain; this.#socket.connected && this.#epoch === hello.epoch; ) {
+    for (let failures = 0; this.#socket.connected && this.#epoch === hello.epoch; ) {
       try {
         const missed = await this.#socket.request<Missed>('sync', { conversations: held, known_epoch });
         if (!this.#missed(missed, held)) return;
@@ -219,9 +221,11 @@ export class Live {
         held = this.conversations.held(maxHeld);
         known_epoch = hello.epoch;
       } catch (err) {
-        if (asApiError(err).code === 'offline') return; // comes again after the reconnect
+        const e = asApiError(err);
+        if (e.code === 'offline') return; // comes again after the reconnect
+        const wait = waitAfter(++failures, e);
+        if (wait === null) return; // it would be refused again
         await new Promise((resolve) => setTimeout(resolve, wait));
-        wait *= 2;
       }
     }
   }
@@ -256,6 +260,9 @@ export class Live {
 
   #put(c: Conversation): void {
     this.conversations.put(c);
+    // All of it, although only the last message may be here: a notification is owed while
+    // something is not delivered, and the list tells what one would, the last message and
+    // how many are unread. The rest is fetched when the conversation is opened.
     if (c.delivered_seq < c.last_seq) this.receipts.mark('delivered', c.id, c.last_seq);
   }
 
@@ -263,11 +270,18 @@ export class Live {
     if (e.sender_id === this.me && e.client_id) this.outbox.confirm(e.client_id);
   }
 
-  async #refresh(id: string): Promise<void> {
+  /** Asks for a conversation whose count cannot be told here, until there is an answer. */
+  async #refresh(id: string, failures = 0): Promise<void> {
+    clearTimeout(this.#refreshing.get(id));
+    this.#refreshing.delete(id);
+    if (this.#over.signal.aborted) return;
     try {
       await this.fetch(id);
     } catch (err) {
-      asApiError(err); // no connection: the next sync brings it
+      const wait = waitAfter(failures + 1, asApiError(err));
+      if (wait === null) return; // no longer theirs to know
+      clearTimeout(this.#refreshing.get(id));
+      this.#refreshing.set(id, setTimeout(() => void this.#refresh(id, failures + 1), wait));
     }
   }
 }

@@ -1,6 +1,7 @@
 import { asApiError, type ApiError } from '../api/errors';
 import type { Bound } from '../api/http';
 import type { Entries, Entry, Message, Page } from '../api/types';
+import { waitAfter } from './again';
 import { append, apply, fromPage, maxGap, nothing, pageRows, prepend, type Window } from './window';
 
 /** What a log needs of the server. */
@@ -30,6 +31,8 @@ export class Log {
   /** The highest seq heard of: there is something to fetch while it is beyond the window. */
   #known = 0;
   #filling = false;
+  #failures = 0; // of filling, one after the other
+  #again: ReturnType<typeof setTimeout> | undefined;
   /** Answers to questions of an earlier life are not for this one. */
   #life = 0;
 
@@ -74,9 +77,22 @@ export class Log {
       void this.#fill();
     } catch (err) {
       if (life !== this.#life) return;
-      this.error = asApiError(err);
-      this.phase = 'empty';
+      const e = asApiError(err);
+      if (this.rows.length === 0) {
+        this.error = e;
+        this.phase = 'empty';
+        return;
+      }
+      // The rows of before are still good: what comes goes on being put after them.
+      this.phase = 'ready';
+      if (this.hasAfter) this.stuck = 'after';
+      void this.#fill();
     }
+  }
+
+  /** The connection is back: what could not be had may be asked for again. */
+  unstick(): void {
+    this.error = this.stuck = null;
   }
 
   /** What is held may never have happened. */
@@ -85,6 +101,7 @@ export class Log {
     this.#window = nothing;
     this.#known = 0;
     this.#filling = false;
+    clearTimeout(this.#again);
     this.phase = 'empty';
     this.error = this.busy = this.stuck = null;
   }
@@ -134,6 +151,7 @@ export class Log {
   /** Fetches what is missing at the end, or leaves a long way for the reader to jump. */
   async #fill(): Promise<void> {
     if (this.#filling) return;
+    clearTimeout(this.#again);
     const life = this.#life;
     this.#filling = true;
     try {
@@ -144,6 +162,7 @@ export class Log {
         }
         const { entries, last_seq } = await this.#source.entries(this.held, 100);
         if (life !== this.#life) return;
+        this.#failures = 0;
         this.#known = Math.max(this.#known, last_seq);
         const before = this.held;
         for (const entry of entries) {
@@ -153,7 +172,10 @@ export class Log {
         if (this.held === before) return; // no progress: the next entry or sync tries again
       }
     } catch (err) {
-      asApiError(err); // gone again: sync comes after the reconnect
+      if (life !== this.#life) return;
+      const wait = waitAfter(++this.#failures, asApiError(err));
+      // The next entry or sync asks as well, but a quiet conversation may get none for long.
+      if (wait !== null) this.#again = setTimeout(() => void this.#fill(), wait);
     } finally {
       if (life === this.#life) this.#filling = false;
     }

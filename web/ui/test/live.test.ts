@@ -1,0 +1,112 @@
+import 'fake-indexeddb/auto';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import type { Conversation } from '../src/lib/api/types';
+import type { Live } from '../src/lib/state/live.svelte';
+import { conversation, me, message } from './make';
+
+interface Frame {
+  type: string;
+  id: string;
+  data: Record<string, unknown>;
+}
+
+/** The server's side of the socket, and its HTTP. */
+class FakeServer {
+  list: Conversation[] = [];
+  one: (id: string) => Response = () => new Response('{}', { status: 503 });
+  asked: string[] = [];
+  frames: { frame: Frame; at: number }[] = [];
+  /** What a frame is answered with; an empty reply unless told. */
+  answer: (f: Frame) => object = () => ({ type: 'reply', data: {} });
+  receive: (event: object) => void = () => {};
+
+  fetch = async (url: string): Promise<Response> => {
+    const path = new URL(url).pathname.replace('/api/v1/', '');
+    this.asked.push(path);
+    return path === 'conversations' ? Response.json({ conversations: this.list }) : this.one(path.split('/')[1]!);
+  };
+
+  sent(type: string): Frame['data'][] {
+    return this.frames.filter((f) => f.frame.type === type).map((f) => f.frame.data);
+  }
+}
+
+let server: FakeServer;
+let live: Live;
+
+beforeEach(async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'Date'] });
+  server = new FakeServer();
+  vi.stubGlobal('document', { baseURI: 'http://test/', visibilityState: 'visible', addEventListener: () => {} });
+  vi.stubGlobal('addEventListener', () => {});
+  vi.stubGlobal('fetch', server.fetch);
+  vi.stubGlobal('WebSocket', class {
+    onmessage: ((e: { data: string }) => void) | null = null;
+    constructor() {
+      server.receive = (event) => this.onmessage?.({ data: JSON.stringify(event) });
+    }
+    send(text: string): void {
+      const frame = JSON.parse(text) as Frame;
+      server.frames.push({ frame, at: Date.now() });
+      queueMicrotask(() => server.receive({ id: frame.id, ...server.answer(frame) }));
+    }
+    close(): void {}
+  });
+  const { Live } = await import('../src/lib/state/live.svelte');
+  live = new Live(me);
+});
+
+afterEach(() => {
+  live.stop();
+  vi.useRealTimers();
+  vi.unstubAllGlobals();
+});
+
+const missed = (): object => ({ type: 'reply', data: { conversations: [], entries: [], more: [] } });
+
+/** Starts, and is greeted. */
+async function connected(): Promise<void> {
+  live.start();
+  await vi.waitFor(() => expect(live.conversations.loaded).toBe(true));
+  server.receive({ type: 'hello', data: { user_id: me, session_id: 's', epoch: 'e', heartbeat_s: 1e6, server_version: '1' } });
+  await vi.waitFor(() => expect(server.sent('sync')).toHaveLength(1));
+}
+
+describe('what the list shows', () => {
+  test('counts as delivered: the person is told of it here', async () => {
+    server.list = [conversation({ id: 'c', last_seq: 7, unread: 3, delivered_seq: 4, last_message: message(7) })];
+    server.answer = (f) => (f.type === 'sync' ? missed() : { type: 'reply', data: {} });
+    await connected();
+    await vi.advanceTimersByTimeAsync(250);
+    expect(server.sent('receipt.delivered')).toEqual([{ conversation_id: 'c', seq: 7 }]);
+  });
+
+  test('is asked for until there is an answer, once its count cannot be told', async () => {
+    server.list = [conversation({ id: 'c', last_seq: 5 })];
+    server.answer = (f) => (f.type === 'sync' ? missed() : { type: 'reply', data: {} });
+    await connected();
+    server.receive({ type: 'entry', data: message(8) });
+    const tries = (): number => server.asked.filter((p) => p === 'conversations/c').length;
+    await vi.advanceTimersByTimeAsync(0);
+    expect(tries()).toBe(1);
+    server.one = () => Response.json(conversation({ id: 'c', last_seq: 8, unread: 3 }));
+    await vi.advanceTimersByTimeAsync(3_000);
+    await vi.waitFor(() => expect(live.conversations.get('c')!.unread).toBe(3));
+    await vi.advanceTimersByTimeAsync(300_000);
+    expect(tries()).toBe(2);
+
+    // Somebody who may not know of it any more does not ask again.
+    server.one = () => new Response('{}', { status: 404 });
+    server.receive({ type: 'entry', data: message(10) });
+    await vi.advanceTimersByTimeAsync(300_000);
+    expect(tries()).toBe(3);
+  });
+});
+
+test('a sync that the server cannot answer now is asked for again, at least every half minute', async () => {
+  server.answer = (f) => (f.type === 'sync' ? { type: 'error', error: { code: 'unavailable' } } : { type: 'reply', data: {} });
+  await connected();
+  await vi.advanceTimersByTimeAsync(150_000);
+  const times = server.frames.filter((f) => f.frame.type === 'sync').map((f) => f.at);
+  expect(times.slice(2).map((t, i) => t - times[i + 1]!)).toEqual([6_000, 12_000, 24_000, 30_000, 30_000, 30_000]);
+});
