@@ -253,6 +253,25 @@ describe('without a connection', () => {
     await fresh.context().close();
   });
 
+  test('a page that goes right after Enter leaves what was sent in the box', async () => {
+    const fresh = await (await context(browser, { storageState: await page.context().storageState() })).newPage();
+    // A device that takes for ever to write a message down.
+    await fresh.addInitScript(() => {
+      const transaction = IDBDatabase.prototype.transaction;
+      IDBDatabase.prototype.transaction = function (...args) {
+        if (args[1] !== 'readwrite') return transaction.apply(this, args);
+        const nothing = (): void => {};
+        return { objectStore: () => ({ put: nothing, delete: nothing }) } as unknown as IDBTransaction;
+      };
+    });
+    await fresh.goto(page.url());
+    await write(fresh, 'Ben Okri', 'sent and gone');
+    expect(await box(fresh, 'Ben Okri').inputValue()).toBe('');
+    await fresh.reload();
+    await expect.poll(() => box(fresh, 'Ben Okri').inputValue()).toBe('sent and gone');
+    await fresh.context().close();
+  });
+
   test('a page that cannot reach the server says so and comes up by itself', async () => {
     const fresh = await (await context(browser, { storageState: await page.context().storageState() })).newPage();
     await fresh.route('**/api/**', (route) => route.abort());

@@ -223,8 +223,15 @@ describe('refusals', () => {
     await outbox.enqueue('c', '1');
     await vi.waitFor(() => expect(shown.get('c')?.[0]?.state).toBe('failed'));
     const id = shown.get('c')![0]!.client_id;
+    let left: Queued[] = [];
+    const remove = store.delete.bind(store);
+    store.delete = async (gone) => {
+      await remove(gone);
+      if (gone === id) left = await store.all('me');
+    };
     await outbox.retry(id);
     await empty();
+    expect(left).toMatchObject([{ body: '1' }]); // the new one is there before the old one goes
     expect(server.stored).toHaveLength(1);
     expect(server.stored[0]!.client_id).not.toBe(id);
   });
@@ -248,8 +255,38 @@ describe('refusals', () => {
     vi.spyOn(console, 'error').mockImplementation(() => {});
     const full: OutboxStore = { durable: true, put: () => Promise.reject(new Error('full')), delete: async () => {}, all: async () => [] };
     const { outbox, shown } = tab({ store: full });
-    await outbox.enqueue('c', 'precious');
+    expect(await outbox.enqueue('c', 'precious')).toBe(false);
     expect(shown.get('c')).toMatchObject([{ state: 'failed', code: 'storage', body: 'precious' }]);
+    await outbox.load(); // as whenever another tab announces something
+    expect(shown.get('c')).toMatchObject([{ state: 'failed', code: 'storage', body: 'precious' }]);
+    await outbox.remove(shown.get('c')![0]!.client_id);
+    await outbox.load();
+    expect(shown.get('c')).toEqual([]);
+    vi.restoreAllMocks();
+  });
+
+  test('a refusal that cannot be written down is final all the same, and says what it was', async () => {
+    vi.spyOn(console, 'error').mockImplementation(() => {});
+    const put = store.put.bind(store);
+    store.put = async (item) => {
+      if (item.state === 'failed') throw new Error('full');
+      await put(item);
+    };
+    server.faults = Array.from({ length: 100 }, () => new ApiError('forbidden', 'No.'));
+    const { outbox, shown } = tab();
+    expect(await outbox.enqueue('c', '1')).toBe(true);
+    await vi.waitFor(() => expect(shown.get('c')).toMatchObject([{ state: 'failed', code: 'forbidden', detail: 'No.' }]));
+    server.faults = [];
+    await outbox.enqueue('c', '2');
+    await vi.waitFor(() => expect(server.bodies('c')).toEqual(['2']));
+    await outbox.load();
+    outbox.drainAll();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(server.calls).toHaveLength(2);
+    expect(shown.get('c')).toContainEqual(expect.objectContaining({ body: '1', state: 'failed', code: 'forbidden' }));
+
+    await outbox.retry(shown.get('c')!.find((p) => p.body === '1')!.client_id);
+    await vi.waitFor(() => expect(server.bodies('c')).toEqual(['2', '1']));
     vi.restoreAllMocks();
   });
 });
@@ -295,5 +332,24 @@ describe('several tabs', () => {
     await new Promise((resolve) => setTimeout(resolve, 10));
     expect(server.calls).toEqual([]);
     expect(ben.shown.size).toBe(0);
+  });
+});
+
+describe('the store', () => {
+  test('is opened anew when its connection has come to an end', async () => {
+    const open = vi.spyOn(indexedDB, 'open');
+    const own = openOutboxStore(`${name}-again`);
+    const item = { client_id: '1', user_id: 'me', conversation_id: 'c', body: '', created_at: '', place: '1', state: 'queued' } as const;
+    await own.put(item);
+    // The browser does so when it is short of memory or somebody clears its data.
+    const db = open.mock.results[0]!.value.result as IDBDatabase;
+    db.close();
+    db.onclose!(new Event('close'));
+    expect(await own.all('me')).toEqual([item]);
+    // Another page wants it for itself.
+    await new Promise((resolve) => (indexedDB.deleteDatabase(`${name}-again`).onsuccess = resolve));
+    await own.put(item);
+    expect(await own.all('me')).toEqual([item]);
+    vi.restoreAllMocks();
   });
 });

@@ -85,6 +85,44 @@ describe('drafts', () => {
     expect(drafts.get('a')).toBe('');
   });
 
+  test('stay stored until the outbox has them, whatever flushes meanwhile', async () => {
+    const s = new FakeStorage();
+    const drafts = new Drafts('d:', s);
+    drafts.set('a', 'typed and sent in a moment');
+    let keep = (_: boolean): void => {};
+    const sent = drafts.sent('a', new Promise((resolve) => (keep = resolve)));
+    expect(drafts.get('a')).toBe('');
+    drafts.flush();
+    vi.advanceTimersByTime(300);
+    expect(new Drafts('d:', s).get('a')).toBe('typed and sent in a moment');
+    keep(true);
+    await sent;
+    expect(s.items.size).toBe(0);
+
+    // The device could not keep it: the text is there again after a reload.
+    drafts.set('a', 'second');
+    await drafts.sent('a', Promise.resolve(false));
+    drafts.flush();
+    expect(new Drafts('d:', s).get('a')).toBe('second');
+    drafts.set('a', 'third');
+    drafts.set('a', '');
+    drafts.flush();
+    expect(s.items.size).toBe(0);
+  });
+
+  test('sent one after the other wait each for its own', async () => {
+    const s = new FakeStorage();
+    const drafts = new Drafts('d:', s);
+    drafts.set('a', 'first');
+    let keep = (_: boolean): void => {};
+    const first = drafts.sent('a', new Promise((resolve) => (keep = resolve)));
+    drafts.set('a', 'second');
+    void drafts.sent('a', new Promise(() => {}));
+    keep(true);
+    await first;
+    expect(new Drafts('d:', s).get('a')).toBe('second');
+  });
+
   test('of several tabs do not overwrite each other', () => {
     const s = new FakeStorage();
     const [one, two] = [new Drafts('d:', s), new Drafts('d:', s)];

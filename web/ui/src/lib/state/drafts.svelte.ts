@@ -16,6 +16,7 @@ export class Drafts {
   #storage: DraftStorage | null;
   #prefix: string;
   #dirty = new Set<string>();
+  #leaving = new Map<string, Promise<boolean>>(); // texts that the outbox is about to keep
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(prefix: string, storage: DraftStorage | null) {
@@ -34,10 +35,27 @@ export class Drafts {
   set(conversation_id: string, text: string): void {
     if (text === this.get(conversation_id)) return;
     if (text.trim() === '') this.#texts.delete(conversation_id);
-    else this.#texts.set(conversation_id, text);
+    else {
+      this.#texts.set(conversation_id, text);
+      this.#leaving.delete(conversation_id);
+    }
     this.#dirty.add(conversation_id);
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.flush(), settle);
+  }
+
+  /**
+   * The text goes to the outbox. Until that has written it down, what is stored here stays,
+   * so that a page that goes now leaves the text in one of the two.
+   */
+  async sent(conversation_id: string, kept: Promise<boolean>): Promise<void> {
+    this.flush(); // the last words may not be stored yet
+    this.#leaving.set(conversation_id, kept);
+    this.set(conversation_id, '');
+    if (!(await kept)) return; // then it is in the box again after a reload
+    if (this.#leaving.get(conversation_id) !== kept) return; // the next text is there already
+    this.#leaving.delete(conversation_id);
+    this.flush();
   }
 
   /** Writes down what is not yet; called when the page is hidden. */
@@ -46,13 +64,14 @@ export class Drafts {
     try {
       for (const id of this.#dirty) {
         const text = this.#texts.get(id);
+        if (text === undefined && this.#leaving.has(id)) continue;
+        this.#dirty.delete(id);
         if (text === undefined) this.#storage?.removeItem(this.#prefix + id);
         else this.#storage?.setItem(this.#prefix + id, text);
       }
     } catch (err) {
       console.warn('keeping drafts', err); // full or forbidden: they last as long as the page
     }
-    this.#dirty.clear();
   }
 
   /** Another tab wrote. */
@@ -61,6 +80,7 @@ export class Drafts {
   }
 
   clear(): void {
+    this.#leaving.clear();
     for (const id of this.#texts.keys()) this.#dirty.add(id);
     this.#texts.clear();
     this.flush();

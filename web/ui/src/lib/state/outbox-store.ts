@@ -34,15 +34,30 @@ const settle = <T>(request: IDBRequest<T>): Promise<T> =>
 
 class Durable implements OutboxStore {
   readonly durable = true;
-  #db: IDBDatabase;
+  #name: string;
+  #db: IDBDatabase | null = null;
 
-  constructor(db: IDBDatabase) {
-    this.#db = db;
-    db.onversionchange = () => db.close(); // a newer page wants to change the schema
+  constructor(name: string, db: IDBDatabase) {
+    this.#name = name;
+    this.#take(db);
+  }
+
+  #take(db: IDBDatabase): IDBDatabase {
+    // The browser ended it, or a newer page wants to change the schema: what comes next opens it anew.
+    db.onclose = () => (this.#db = null);
+    db.onversionchange = () => {
+      db.close();
+      this.#db = null;
+    };
+    return (this.#db = db);
+  }
+
+  async #opened(): Promise<IDBDatabase> {
+    return this.#db ?? this.#take(await connect(this.#name));
   }
 
   async #write(f: (store: IDBObjectStore) => void): Promise<void> {
-    const tx = this.#db.transaction('outbox', 'readwrite', { durability: 'strict' });
+    const tx = (await this.#opened()).transaction('outbox', 'readwrite', { durability: 'strict' });
     f(tx.objectStore('outbox'));
     await new Promise<void>((resolve, reject) => {
       tx.oncomplete = () => resolve();
@@ -59,7 +74,7 @@ class Durable implements OutboxStore {
   }
 
   async all(user_id: string): Promise<Queued[]> {
-    const index = this.#db.transaction('outbox').objectStore('outbox').index('user');
+    const index = (await this.#opened()).transaction('outbox').objectStore('outbox').index('user');
     return (await settle<Queued[]>(index.getAll(user_id))).sort(byPlace);
   }
 }
@@ -113,13 +128,17 @@ export function openOutboxStore(name: string): OutboxStore {
 
 async function open(name: string): Promise<OutboxStore> {
   try {
-    const request = indexedDB.open(name, 1);
-    request.onupgradeneeded = () => {
-      request.result.createObjectStore('outbox', { keyPath: 'client_id' }).createIndex('user', 'user_id');
-    };
-    return new Durable(await settle(request));
+    return new Durable(name, await connect(name));
   } catch (err) {
     console.warn('The browser keeps nothing for this page; unsent messages last until it is closed.', err);
     return new InMemory();
   }
+}
+
+function connect(name: string): Promise<IDBDatabase> {
+  const request = indexedDB.open(name, 1);
+  request.onupgradeneeded = () => {
+    request.result.createObjectStore('outbox', { keyPath: 'client_id' }).createIndex('user', 'user_id');
+  };
+  return settle(request);
 }

@@ -34,7 +34,8 @@ export class Outbox {
   #items = new Map<string, Queued>();
   /** Acknowledged, but not seen in the log yet. */
   #sent = new Map<string, Pending>();
-  #writing = new Set<string>(); // client_ids that the store is about to have
+  /** Of these, by client_id, the store has not (yet) what is here. */
+  #ahead = new Set<string>();
   #draining = new Map<string, boolean>(); // conversation -> go round again
 
   constructor(o: Options) {
@@ -45,8 +46,8 @@ export class Outbox {
   async load(): Promise<void> {
     const stored = await this.#o.store.all(this.#o.user_id);
     const changed = new Set([...this.#items.values()].map((i) => i.conversation_id));
-    const writing = [...this.#items.values()].filter((i) => this.#writing.has(i.client_id));
-    this.#items = new Map([...stored, ...writing].map((i) => [i.client_id, i]));
+    const ahead = [...this.#items.values()].filter((i) => this.#ahead.has(i.client_id));
+    this.#items = new Map([...stored, ...ahead].map((i) => [i.client_id, i]));
     for (const item of stored) changed.add(item.conversation_id);
     for (const id of changed) this.#changed(id);
   }
@@ -55,8 +56,11 @@ export class Outbox {
     return this.#items.size;
   }
 
-  /** Writes a message down and sends it. The row is there before this returns. */
-  async enqueue(conversation_id: string, body: string): Promise<void> {
+  /**
+   * Writes a message down and sends it. The row is there before this returns. Tells
+   * whether it could be written down.
+   */
+  async enqueue(conversation_id: string, body: string): Promise<boolean> {
     const client_id = uuidv7();
     const item: Queued = {
       client_id,
@@ -67,7 +71,9 @@ export class Outbox {
       place: client_id,
       state: 'queued',
     };
-    if (await this.#keep(item)) this.drain(conversation_id);
+    const kept = await this.#keep(item);
+    if (kept) this.drain(conversation_id);
+    return kept;
   }
 
   /** Sends a failed message again, after what was queued meanwhile. */
@@ -78,8 +84,9 @@ export class Outbox {
     // The id is taken by another message: the old one can never be stored under it.
     const id = code === 'conflict' ? uuidv7() : client_id;
     const item: Queued = { ...rest, client_id: id, place: uuidv7(), state: 'queued' };
-    if (id !== client_id) await this.#forget(client_id);
-    if (await this.#keep(item)) this.drain(item.conversation_id);
+    if (!(await this.#keep(item))) return;
+    if (id !== client_id) await this.#forget(client_id); // only now: it is never in neither form
+    this.drain(item.conversation_id);
   }
 
   /** Gives a message up. */
@@ -127,8 +134,9 @@ export class Outbox {
     let tries = 0;
     while (this.#o.connected()) {
       // From the store, not from memory: another tab may have queued or sent meanwhile.
+      // Only that something failed may be known here alone.
       const item = (await this.#o.store.all(this.#o.user_id)).find(
-        (i) => i.conversation_id === conversation_id && i.state === 'queued',
+        (i) => i.conversation_id === conversation_id && i.state === 'queued' && this.#items.get(i.client_id)?.state !== 'failed',
       );
       if (!item) return;
       try {
@@ -160,24 +168,25 @@ export class Outbox {
   async #keep(item: Queued): Promise<boolean> {
     this.#items.set(item.client_id, item);
     this.#changed(item.conversation_id);
-    this.#writing.add(item.client_id);
+    this.#ahead.add(item.client_id);
     try {
       await this.#o.store.put(item);
+      this.#ahead.delete(item.client_id);
       this.#o.announce();
       return true;
     } catch (err) {
       console.error('writing a message down', err);
-      this.#items.set(item.client_id, { ...item, state: 'failed', code: 'storage', detail: '' });
+      // What the server said of it is worth more than that the device is full.
+      if (item.state !== 'failed') this.#items.set(item.client_id, { ...item, state: 'failed', code: 'storage', detail: '' });
       this.#changed(item.conversation_id);
       return false;
-    } finally {
-      this.#writing.delete(item.client_id);
     }
   }
 
   async #forget(client_id: string): Promise<void> {
     const item = this.#items.get(client_id);
     this.#items.delete(client_id);
+    this.#ahead.delete(client_id);
     if (item) this.#changed(item.conversation_id);
     await this.#o.store.delete(client_id);
     this.#o.announce();
