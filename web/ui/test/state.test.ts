@@ -1,7 +1,7 @@
 import { flushSync } from 'svelte';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { passwordProblem, usernameFrom, usernameProblem } from '../src/lib/account';
-import { toApiError } from '../src/lib/api/errors';
+import { ApiError, toApiError } from '../src/lib/api/errors';
 import { deviceOf } from '../src/lib/device';
 import { words } from '../src/lib/i18n';
 import { Conversations } from '../src/lib/state/conversations.svelte';
@@ -238,8 +238,8 @@ describe('receipts', () => {
     expect(sent).toEqual([]);
     vi.advanceTimersByTime(250);
     expect(sent).toEqual([
-      ['delivered', 'a', 5],
       ['read', 'b', 9],
+      ['delivered', 'a', 5],
     ]);
     r.mark('delivered', 'a', 0);
     vi.advanceTimersByTime(250);
@@ -254,7 +254,7 @@ describe('receipts', () => {
       connected: () => connected,
       send: async (_mark, _id, seq) => {
         sent.push(seq);
-        if (fail) throw new Error('gone');
+        if (fail) throw new ApiError('offline');
       },
     });
     r.mark('read', 'a', 3);
@@ -268,6 +268,43 @@ describe('receipts', () => {
     await vi.advanceTimersByTimeAsync(0);
     r.flush();
     expect(sent).toEqual([3, 3]);
+  });
+});
+
+describe('many receipts', () => {
+  beforeEach(() => {
+    vi.useFakeTimers();
+  });
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
+  test('go out at a pace that leaves room for others', async () => {
+    const sent: number[] = [];
+    const r = new Receipts({ connected: () => true, send: async () => void sent.push(Date.now()) });
+    for (let i = 0; i < 300; i++) r.mark('delivered', `c${i}`, 1);
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(sent).toHaveLength(300);
+    for (const t of sent) expect(sent.filter((u) => u >= t && u < t + 1000).length).toBeLessThan(50);
+  });
+
+  test('refused for now go again by themselves; refused for good do not', async () => {
+    const sent: string[] = [];
+    const faults: (ApiError | undefined)[] = [new ApiError('rate_limited', '', [], 5), new ApiError('not_found')];
+    const r = new Receipts({
+      connected: () => true,
+      send: async (_mark, id) => {
+        sent.push(id);
+        const fault = faults.shift();
+        if (fault) throw fault;
+      },
+    });
+    r.mark('delivered', 'later', 1);
+    r.mark('delivered', 'gone', 1);
+    await vi.advanceTimersByTimeAsync(5_000);
+    expect(sent).toEqual(['later', 'gone']);
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(sent).toEqual(['later', 'gone', 'later']);
   });
 });
 

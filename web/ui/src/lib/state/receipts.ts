@@ -1,3 +1,6 @@
+import { asApiError, type ApiError } from '../api/errors';
+import { waitAfter } from './again';
+
 // Marks of what this device has and of what was read. They only ever rise, so the highest
 // of a short while is sent, and after a reconnect the highest that was not answered.
 
@@ -10,11 +13,18 @@ interface Options {
 
 /** Marks are gathered this long, in milliseconds. */
 const gather = 250;
+/**
+ * So many are sent at once. The server takes 50 frames a second of a connection: a long
+ * absence owes hundreds, and they must leave room for what somebody writes.
+ */
+const atOnce = 10;
 
 export class Receipts {
   #o: Options;
   #owed: Record<Mark, Map<string, number>> = { delivered: new Map(), read: new Map() };
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #failures = 0; // one after the other
+  #again: ReturnType<typeof setTimeout> | undefined;
 
   constructor(o: Options) {
     this.#o = o;
@@ -27,30 +37,50 @@ export class Receipts {
     this.#timer ??= setTimeout(() => this.flush(), gather);
   }
 
-  /** Sends what is owed; called when the connection is back and when the page is hidden. */
+  /** Sends what is owed, bit by bit; called when the connection is back and when the page is hidden. */
   flush(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
+    this.#stop();
     if (!this.#o.connected()) return;
     for (const [id, seq] of this.#owed.read) {
       // Reading implies having.
       if ((this.#owed.delivered.get(id) ?? 0) <= seq) this.#owed.delivered.delete(id);
     }
-    for (const mark of ['delivered', 'read'] as const) {
+    let room = atOnce;
+    for (const mark of ['read', 'delivered'] as const) {
       const owed = this.#owed[mark];
       for (const [id, seq] of owed) {
+        if (room-- === 0) {
+          this.#timer = setTimeout(() => this.flush(), gather);
+          return;
+        }
         owed.delete(id);
-        this.#o.send(mark, id, seq).catch(() => {
-          // Owed again; a refusal is answered once more when the next mark is due, no sooner.
-          if ((owed.get(id) ?? 0) < seq) owed.set(id, seq);
-        });
+        this.#o.send(mark, id, seq).then(
+          () => (this.#failures = 0),
+          (err) => this.#refused(mark, id, seq, asApiError(err)),
+        );
       }
     }
   }
 
-  clear(): void {
+  /** Owes a mark again, unless it would be refused again. */
+  #refused(mark: Mark, id: string, seq: number, err: ApiError): void {
+    const wait = waitAfter(this.#failures + 1, err);
+    if (wait === null) return;
+    const owed = this.#owed[mark];
+    if ((owed.get(id) ?? 0) < seq) owed.set(id, seq);
+    if (err.code === 'offline' || this.#again) return; // goes with the connection, or with the others
+    this.#failures++;
+    this.#again = setTimeout(() => this.flush(), wait);
+  }
+
+  #stop(): void {
     clearTimeout(this.#timer);
-    this.#timer = undefined;
+    clearTimeout(this.#again);
+    this.#timer = this.#again = undefined;
+  }
+
+  clear(): void {
+    this.#stop();
     this.#owed.delivered.clear();
     this.#owed.read.clear();
   }
