@@ -186,6 +186,14 @@ describe('requests', () => {
     expect(last().sent).toEqual([]);
   });
 
+  test('too large for the server are refused here, for it would close the connection', async () => {
+    const { socket, last } = setUp();
+    socket.start();
+    last().hello();
+    await expect(socket.request('a', { body: '\u0001'.repeat(11_000) })).rejects.toMatchObject({ code: 'too_large' });
+    expect(last().sent).toEqual([]);
+  });
+
   test('lost with the connection are of unknown outcome', async () => {
     const { socket, last } = setUp();
     socket.start();

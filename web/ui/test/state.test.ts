@@ -8,6 +8,7 @@ import { Conversations } from '../src/lib/state/conversations.svelte';
 import { Drafts } from '../src/lib/state/drafts.svelte';
 import { matches } from '../src/lib/state/finder.svelte';
 import { Receipts } from '../src/lib/state/receipts';
+import { excess } from '../src/lib/text/length';
 import { uuidv7 } from '../src/lib/uuid';
 import { conversation, me, message, you } from './make';
 
@@ -305,6 +306,17 @@ describe('many receipts', () => {
     expect(sent).toEqual(['later', 'gone']);
     await vi.advanceTimersByTimeAsync(60_000);
     expect(sent).toEqual(['later', 'gone', 'later']);
+  });
+});
+
+describe('the length of a message', () => {
+  test('is counted in bytes, and in those of its frame', () => {
+    expect(excess('a'.repeat(16_384))).toBe(0);
+    expect(excess('é'.repeat(8_193))).toBe(2);
+    expect(excess('"'.repeat(16_384))).toBe(0);
+    // Six bytes each in JSON, and two for the quotes around.
+    expect(excess('\u0001'.repeat(9_557))).toBe(0);
+    expect(excess('\u0001'.repeat(9_558))).toBe(6);
   });
 });
 

@@ -1,3 +1,4 @@
+import { utf8Length } from '../text/length';
 import { ApiError, toApiError } from './errors';
 import type { Events, Hello } from './types';
 
@@ -12,6 +13,11 @@ const stableAfter = 5_000;
 const connectTimeout = 15_000;
 const answerTimeout = 15_000;
 const wakeTimeout = 5_000;
+/**
+ * A longer frame is refused here, in bytes: at 64 KiB the server closes the connection,
+ * and what comes again after every reconnect would close it for ever.
+ */
+const maxFrame = 60 * 1024;
 
 /** Full jitter: everybody cut off by a restart comes back at another moment. */
 export function backoff(tries: number, random: () => number): number {
@@ -111,10 +117,12 @@ export class Socket {
     const ws = this.#ws;
     if (!ws || !this.#open) return Promise.reject(new ApiError('offline'));
     const id = String(++this.#nextId);
+    const frame = JSON.stringify({ type, id, data });
+    if (utf8Length(frame) > maxFrame) return Promise.reject(new ApiError('too_large'));
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => this.#lost(), timeout);
       this.#waiting.set(id, { resolve: resolve as (data: unknown) => void, reject, timer });
-      ws.send(JSON.stringify({ type, id, data }));
+      ws.send(frame);
     });
   }
 

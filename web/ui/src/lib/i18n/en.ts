@@ -169,6 +169,7 @@ export const en = {
     delete: 'Delete',
     storage: 'This device is full.',
     conflict: 'Another message has its place. Send it again.',
+    tooLarge: 'It is too long. Send it in parts.',
     gone: 'You are not in this conversation any more.',
   },
 
