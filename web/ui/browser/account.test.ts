@@ -157,6 +157,26 @@ describe('an account', () => {
     await box(page, 'Ben Okri').fill('');
   });
 
+  test('a sign-up whose answer was lost is not taken for one that failed', async () => {
+    const { code } = await api<{ code: string }>(parley, ada.token, 'POST', 'invites', { max_uses: 1 });
+    const dora = await (await context(browser)).newPage();
+    await dora.route('**/api/v1/users', async (route) => {
+      await route.fetch();
+      await route.abort();
+    }, { times: 1 });
+    await dora.goto(`${parley.url}/join#${code}`);
+    await dora.getByLabel('Your name').fill('Dora Maar');
+    await dora.getByLabel('Password', { exact: true }).fill('a weeping woman');
+    await dora.getByRole('button', { name: 'Join' }).click();
+    await dora.getByText('Parley cannot be reached.').waitFor();
+    await dora.getByRole('button', { name: 'Join' }).click();
+    await dora.getByText('perhaps your account was made').waitFor();
+    await dora.getByRole('link', { name: 'I have an account already' }).click();
+    await signIn(dora, { ...ben, username: 'dora.maar', password: 'a weeping woman' });
+    await dora.getByRole('heading', { name: 'Welcome, Dora Maar' }).waitFor();
+    await dora.context().close();
+  });
+
   test('light, dark, or as the system has it', async () => {
     const ground = (): Promise<string> => page.evaluate(() => getComputedStyle(document.querySelector('main')!).backgroundColor);
     const light = await ground();

@@ -47,6 +47,7 @@ export const en = {
     usernameForm: 'Use 2 to 32 of a–z, 0–9 and . _ -',
     passwordShort: 'At least 8 characters, please.',
     passwordLong: 'At most 256 characters, please.',
+    perhapsMade: 'The answer to your first try was lost; perhaps your account was made by it. Try to sign in.',
   },
 
   setup: {
