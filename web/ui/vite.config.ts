@@ -38,6 +38,17 @@ function precompressed(): Plugin {
   };
 }
 
+/**
+ * Is a module needed by the first page? Then all of it is one file: what is fetched later
+ * shares much with it, and would otherwise tear it into many.
+ */
+function eager(id: string, info: (id: string) => { isEntry: boolean; importers: readonly string[] } | null, seen = new Set<string>()): boolean {
+  if (seen.has(id)) return false;
+  seen.add(id);
+  const module = info(id);
+  return module !== null && (module.isEntry || module.importers.some((i) => eager(i, info, seen)));
+}
+
 export default defineConfig({
   // The server puts its own path into <base>, so nothing here may be absolute.
   base: './',
@@ -49,6 +60,13 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     assetsInlineLimit: 0, // data: URLs are more than the security policy needs to allow
     reportCompressedSize: false,
+    rolldownOptions: {
+      output: {
+        codeSplitting: {
+          groups: [{ name: (id, context) => (eager(id, (of) => context.getModuleInfo(of)) ? 'first' : null) }],
+        },
+      },
+    },
   },
   server: {
     proxy: { '/api': { target: server, ws: true } },

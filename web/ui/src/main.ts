@@ -8,8 +8,8 @@ import { pageRows } from './lib/state/window';
 
 // On a slow line every answer that another question waits for is felt.
 if (session.likely) {
-  const [page, id] = router.parts;
-  prefetchFor(page === 'c' ? id : undefined, firstList, pageRows);
+  const [page, id, seq] = router.parts;
+  prefetchFor(page === 'c' ? id : undefined, Number(seq) || undefined, firstList, pageRows);
 }
 
 const target = document.getElementById('app')!;

@@ -28,11 +28,42 @@ const pairs: [text: string, ground: string, least: number][] = [
   ['on-accent', 'accent', 4.5],
   ['on-accent', 'accent-hover', 4.5],
   ['on-notice', 'notice', 4.5],
+  // A message that names the reader.
+  ['text', 'named', 7],
+  ['text-soft', 'named', 4.5],
+  ['link', 'named', 4.5],
   // What shows where a box is, and where the focus is.
   ['line-strong', 'panel', 3],
   ['line-strong', 'ground', 3],
   ['accent', 'raised', 3],
 ];
+
+/** The colours of people: of all that a name can have, on every ground that it stands on. */
+function hex(h: number, s: number, l: number): string {
+  const a = s * Math.min(l, 1 - l);
+  const f = (n: number): string => {
+    const k = (n + h / 30) % 12;
+    return Math.round(255 * (l - a * Math.max(-1, Math.min(k - 3, 9 - k, 1)))).toString(16).padStart(2, '0');
+  };
+  return `#${f(0)}${f(8)}${f(4)}`;
+}
+
+const ui = path.resolve(import.meta.dirname, '../src/lib/ui');
+const named = ['MessageRow', 'Quote'].map((file) => {
+  const rule = /color: light-dark\(hsl\(var\(--hue\) (\d+)% (\d+)%\), hsl\(var\(--hue\) (\d+)% (\d+)%\)\)/.exec(readFileSync(path.join(ui, `${file}.svelte`), 'utf8'))!;
+  const [ls, ll, ds, dl] = rule.slice(1).map((n) => Number(n) / 100);
+  return { file, light: [ls!, ll!] as const, dark: [ds!, dl!] as const };
+});
+
+describe.each(['light', 'dark'] as const)('names, %s', (theme) => {
+  test.each(named)('in $file', (of) => {
+    for (let hue = 0; hue < 360; hue += 2) {
+      for (const ground of ['bubble', 'bubble-mine', 'named', 'raised']) {
+        expect(contrast(hex(hue, ...of[theme]), palette.get(ground)![theme])).toBeGreaterThanOrEqual(4.5);
+      }
+    }
+  });
+});
 
 describe.each(['light', 'dark'] as const)('%s', (theme) => {
   test.each(pairs)('%s on %s is at least %f to 1', (text, ground, least) => {

@@ -34,6 +34,17 @@ describe('groups', () => {
     expect(sketch(rows, [], me, null)).toEqual([[dayOf(new Date(rows[0]!.created_at)), '[1] [2 3]']]);
   });
 
+  test('many who were added at once are one line, which goes by the last of them', () => {
+    const added = (seq: number, o = {}) => message(seq, { kind: 'member_added', user_id: `user ${seq}`, ...o });
+    const rows = [added(1), added(2), added(3), added(4, { sender_id: me }), message(5), added(6), added(7, { kind: 'member_removed' }), added(8, { kind: 'role_changed' }), added(9, { kind: 'role_changed' })];
+    const [day] = arrange(rows, [], me, null);
+    expect(day!.rows.map((r) => [...r.alike, r.message].map((m) => m.seq))).toEqual([[1, 2, 3], [4], [5], [6], [7], [8], [9]]);
+    // More of them before change neither its key nor the others; none more, nothing at all.
+    const [less] = arrange(rows.slice(1), [], me, null);
+    expect(less!.rows.map((r) => r.key)).toEqual(day!.rows.map((r) => r.key));
+    expect(arrange(rows, [], me, null, [day!])[0]!.rows.every((r, i) => r === day!.rows[i])).toBe(true);
+  });
+
   test('a day ends a group, and a clock that goes back opens no second Monday', () => {
     const rows = [
       message(1, { created_at: new Date(2026, 0, 1, 23, 59).toISOString() }),

@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { Log } from '../src/lib/state/log.svelte';
-import { append, apply, fromPage, maxRows, prepend, type Window } from '../src/lib/state/window';
-import { FakeServer, message, range, seqs } from './make';
+import type { Entry, Page } from '../src/lib/api/types';
+import { append, apply, fromPage, lastSeq, maxRows, prepend, renew, type Window } from '../src/lib/state/window';
+import { action, FakeServer, me, message, range, seqs, you } from './make';
 
 const window = (from: number, to: number, o: Partial<Window> = {}): Window => ({
   rows: range(from, to),
@@ -10,6 +11,15 @@ const window = (from: number, to: number, o: Partial<Window> = {}): Window => ({
   to,
   ...o,
 });
+
+const page = (from: number, to: number, last_seq: number): Page => ({
+  messages: range(from, to),
+  has_before: from > 1,
+  has_after: to < last_seq,
+  last_seq,
+});
+/** A page that says there is more and gives none. */
+const nobody: Page = { messages: [], has_before: true, has_after: true, last_seq: 100 };
 
 /** One unbroken run? */
 const unbroken = (rows: { seq: number }[]): boolean => rows.every((r, i) => i === 0 || r.seq === rows[i - 1]!.seq + 1);
@@ -26,16 +36,16 @@ describe('the window', () => {
   });
 
   test('is bounded at both ends, whichever way it moves', () => {
-    let w = fromPage({ messages: range(9951, 10000), has_before: true, has_after: false });
+    let w = fromPage(page(9951, 10000, 10000));
     for (let first = 9951; first > 8000; first -= 50) {
-      w = prepend(w, { messages: range(first - 50, first - 1), has_before: true, has_after: true });
+      w = prepend(w, page(first - 50, first - 1, 10000));
       expect(w.rows.length).toBeLessThanOrEqual(maxRows);
       expect(unbroken(w.rows)).toBe(true);
     }
     expect(w.hasAfter).toBe(true);
-    expect(w.to).toBe(w.rows.at(-1)!.seq);
-    for (; w.to < 9000; ) {
-      w = append(w, { messages: range(w.to + 1, w.to + 50), has_before: true, has_after: true });
+    expect(w.to).toBe(10000); // so much is known of what is held
+    for (let last = lastSeq(w.rows); last < 9000; last = lastSeq(w.rows)) {
+      w = append(w, page(last + 1, last + 50, 10000));
       expect(w.rows.length).toBeLessThanOrEqual(maxRows);
       expect(unbroken(w.rows)).toBe(true);
     }
@@ -60,17 +70,68 @@ describe('the window', () => {
     expect(result).toBe('beyond');
     expect(next.rows).toBe(w.rows);
     expect(next.hasAfter).toBe(true);
-    w = append(next, { messages: range(maxRows + 1, maxRows + 1), has_before: true, has_after: false });
+    w = append(next, page(maxRows + 1, maxRows + 1, maxRows + 1));
     expect(w.hasAfter).toBe(false);
     expect(unbroken(w.rows)).toBe(true);
   });
 
   test('pages that overlap or are empty do no harm', () => {
     const w = window(50, 60);
-    expect(seqs(prepend(w, { messages: range(45, 55), has_before: true, has_after: true }).rows)).toEqual(seqs(range(45, 60)));
-    expect(seqs(append(w, { messages: range(55, 65), has_before: true, has_after: false }).rows)).toEqual(seqs(range(50, 65)));
-    expect(prepend(w, { messages: [], has_before: true, has_after: true }).hasBefore).toBe(false);
-    expect(append(w, { messages: [], has_before: true, has_after: true }).hasAfter).toBe(false);
+    expect(seqs(prepend(w, page(45, 55, 60)).rows)).toEqual(seqs(range(45, 60)));
+    expect(seqs(append(w, page(55, 65, 65)).rows)).toEqual(seqs(range(50, 65)));
+    expect(prepend(w, nobody).hasBefore).toBe(false);
+    expect(append(w, nobody).hasAfter).toBe(false);
+  });
+});
+
+describe('what is no row', () => {
+  const edit = (seq: number, target: number, body = 'new'): Entry => action(seq, 'edit', target, { body });
+
+  test('changes the row it is about and counts as held', () => {
+    const w = window(1, 10);
+    const [result, next] = apply(w, edit(11, 4), true);
+    expect(result).toBe('applied');
+    expect(next.to).toBe(11);
+    expect(seqs(next.rows)).toEqual(seqs(w.rows));
+    expect(next.rows[3]!.body).toBe('new');
+    expect(apply(next, message(12), true)[1].rows.at(-1)!.seq).toBe(12);
+  });
+
+  test('also when the rows do not reach the end, and before what is missing is there', () => {
+    const w = window(1, 10, { hasAfter: true, to: 50 });
+    const [, far] = apply(w, edit(51, 4), true);
+    expect(far.rows[3]!.body).toBe('new');
+    expect(far.to).toBe(51);
+    expect(apply(far, message(52), true)).toEqual(['beyond', { ...far, to: 52 }]);
+    const [result, hole] = apply(window(1, 10), edit(20, 4), true);
+    expect(result).toBe('hole');
+    expect(hole.rows[3]!.body).toBe('new');
+    expect(hole.to).toBe(10); // it comes again
+  });
+
+  test('an entry that the server says is next is next, however far', () => {
+    const w = window(1, 10);
+    expect(apply(w, message(40), true)[0]).toBe('hole');
+    const [result, next] = apply(w, message(40), true, true);
+    expect(result).toBe('applied');
+    expect([next.to, next.rows.at(-1)!.seq]).toEqual([40, 40]);
+  });
+
+  test('pages of different times are folded up to the earlier one', () => {
+    const w = window(51, 100, { to: 100 });
+    expect(prepend(w, page(1, 50, 120)).to).toBe(100);
+    expect(prepend(w, page(1, 50, 90)).to).toBe(90);
+    // Its rows are known, what happened to the others is not: it comes again, and adds no row twice.
+    const joined = append(window(1, 50, { hasAfter: true, to: 60 }), page(51, 100, 100));
+    expect([joined.to, joined.hasAfter]).toEqual([60, false]);
+    const [result, next] = apply(joined, message(61), true);
+    expect([result, next.to, next.rows.length]).toEqual(['known', 61, 100]);
+  });
+
+  test('rows can be taken anew', () => {
+    const w = window(1, 3);
+    const now = renew(w, { ...page(2, 3, 9), messages: [message(2, { body: 'now' }), message(7)] });
+    expect(now.rows.map((m) => m.body)).toEqual(['text 1', 'now', 'text 3']);
   });
 });
 
@@ -95,7 +156,8 @@ describe('the log', () => {
     expect(log.held).toBe(500);
     await log.open(100);
     expect(log.has(100)).toBe(true);
-    expect(log.held).toBe(null); // it does not reach the end
+    expect(log.has(400)).toBe(false);
+    expect(log.held).toBe(500); // what happens to its rows is known all the same
     expect(server.asked).toHaveLength(2);
   });
 
@@ -134,7 +196,10 @@ describe('the log', () => {
     log.reaches(5000);
     expect(log.hasAfter).toBe(true);
     expect(seqs(log.rows)).toEqual(seqs(range(1, 10)));
-    expect(server.asked).toHaveLength(1);
+    // Only what happened to the rows is asked for.
+    await vi.waitFor(() => expect(log.held).toBe(5000));
+    expect(server.asked.slice(1)).toEqual(['page {"after":0}']);
+    expect(seqs(log.rows)).toEqual(seqs(range(1, 10)));
     await log.open();
     expect(log.held).toBe(5000);
   });
@@ -161,7 +226,7 @@ describe('the log', () => {
     log.apply(message(401));
     log.apply(message(402));
     while (log.hasAfter) await log.loadAfter();
-    await vi.waitFor(() => expect(log.held).toBe(402));
+    await vi.waitFor(() => expect(seqs(log.rows).at(-1)).toBe(402));
     expect(unbroken(log.rows)).toBe(true);
   });
 
@@ -253,7 +318,7 @@ describe('the log', () => {
     expect(log.stuck).toBe('after');
     expect(log.has(250)).toBe(true);
     server.fail = false;
-    log.unstick();
+    log.retry();
     expect(log.stuck).toBe(null);
     while (log.hasAfter) await log.loadAfter();
     expect(log.held).toBe(500);
@@ -273,5 +338,90 @@ describe('the log', () => {
     expect(log.held).toBe(null);
     await log.open();
     expect(log.held).toBe(10);
+  });
+
+  test('fetches what happened to rows far from the end', async () => {
+    const [server, log] = await opened(500);
+    await log.open(100);
+    server.last = 503;
+    server.actions.set(502, action(502, 'edit', 100, { body: 'new' }));
+    log.apply(message(503));
+    await vi.waitFor(() => expect(log.held).toBe(503));
+    expect(log.rows.find((m) => m.seq === 100)!.body).toBe('new');
+    expect(log.rows.at(-1)!.seq).toBeLessThan(200);
+  });
+
+  test('after much has happened, takes its rows anew rather than every step', async () => {
+    const [server, log] = await opened(500);
+    await log.open(100);
+    server.last = 5000;
+    server.actions.set(600, action(600, 'delete', 100));
+    log.reaches(5000);
+    await vi.waitFor(() => expect(log.held).toBe(5000));
+    expect(log.rows.find((m) => m.seq === 100)!.deleted).toBe(true);
+    expect(seqs(log.rows)).toEqual(seqs(range(75, 124)));
+    expect(server.asked.slice(2)).toEqual(['page {"after":74}']);
+  });
+
+  test('stays where it was if another place cannot be had', async () => {
+    const [server, log] = await opened(500);
+    server.fail = true;
+    expect(await log.open(100)).toBe(false);
+    expect([log.phase, log.error !== null, log.held]).toEqual(['ready', true, 500]);
+    log.apply(message(501));
+    expect(log.held).toBe(501);
+  });
+
+  describe('answers', () => {
+    test('that come without a quote get it from the row', async () => {
+      const [, log] = await opened(10);
+      log.apply(message(11, { reply_to: 4 }));
+      expect(log.rows.at(-1)!.quote).toEqual({ seq: 4, sender_id: you, body: 'text 4', deleted: false });
+    });
+
+    test('or from the server, once', async () => {
+      const [server, log] = await opened(500);
+      log.apply(message(501, { reply_to: 4 }));
+      log.apply(message(502, { reply_to: 4 }));
+      expect(log.rows.at(-1)!.quote).toBe(undefined);
+      await vi.waitFor(() => expect(log.rows.at(-1)!.quote?.body).toBe('text 4'));
+      expect(log.rows.at(-2)!.quote?.body).toBe('text 4');
+      expect(server.asked.slice(1)).toEqual(['page {"around":4}']);
+    });
+
+    test('or from what one was answering, as it is by now', async () => {
+      const [server, log] = await opened(500);
+      log.cite({ seq: 4, sender_id: you, body: 'text 4', deleted: false });
+      log.apply(action(501, 'edit', 4, { body: 'new' }));
+      expect(log.quote(4)?.body).toBe('new');
+      log.apply(message(502, { reply_to: 4 }));
+      expect(log.rows.at(-1)!.quote?.body).toBe('new');
+      expect(server.asked).toHaveLength(1);
+    });
+  });
+
+  describe('one’s own reaction', () => {
+    const mine = (kind: Entry['kind'], seq = 0): Entry => action(seq, kind, 4, { emoji: '👍', sender_id: me });
+    const shown = (log: Log): string[] => log.rows.find((m) => m.seq === 4)!.reactions?.flatMap((r) => r.user_ids) ?? [];
+
+    test('is shown before the log has it, and stays', async () => {
+      const [, log] = await opened(10);
+      log.wish(mine('reaction_added'));
+      expect(shown(log)).toEqual([me]);
+      log.grant(4, '👍');
+      log.apply(mine('reaction_added', 11));
+      expect(shown(log)).toEqual([me]);
+    });
+
+    test('does not flicker when one changes one’s mind while it is on its way', async () => {
+      const [, log] = await opened(10);
+      log.wish(mine('reaction_added'));
+      log.wish(mine('reaction_removed'));
+      log.apply(mine('reaction_added', 11));
+      expect(shown(log)).toEqual([]);
+      log.apply(mine('reaction_removed', 12));
+      log.grant(4, '👍');
+      expect(shown(log)).toEqual([]);
+    });
   });
 });

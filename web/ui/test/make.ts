@@ -1,5 +1,6 @@
-import type { Conversation, Entries, Message, Page } from '../src/lib/api/types';
+import type { Conversation, Entries, Entry, Message, Page } from '../src/lib/api/types';
 import type { Bound } from '../src/lib/api/http';
+import { fold } from '../src/lib/state/fold';
 import type { LogSource } from '../src/lib/state/log.svelte';
 
 // Things of the server, for tests.
@@ -20,6 +21,17 @@ export function message(seq: number, o: Partial<Message> = {}): Message {
   };
 }
 
+/** An entry that changes a message. */
+export const action = (seq: number, kind: Entry['kind'], target_seq: number, o: Partial<Entry> = {}): Entry => ({
+  conversation_id: 'c',
+  seq,
+  kind,
+  sender_id: you,
+  created_at: new Date(Date.UTC(2026, 0, 1, 0, 0, seq)).toISOString(),
+  target_seq,
+  ...o,
+});
+
 export const range = (from: number, to: number): Message[] => Array.from({ length: to - from + 1 }, (_, i) => message(from + i));
 
 export const seqs = (rows: { seq: number }[]): number[] => rows.map((r) => r.seq);
@@ -30,6 +42,8 @@ export function conversation(o: Partial<Conversation> = {}): Conversation {
     id: 'c',
     kind: 'direct',
     title: '',
+    role: 'member',
+    share_history: false,
     last_seq: 1,
     last_entry_at: '2026-01-01T00:00:00Z',
     members: [
@@ -38,6 +52,7 @@ export function conversation(o: Partial<Conversation> = {}): Conversation {
     ],
     member_count: 2,
     unread: 0,
+    unread_mentions: 0,
     delivered_seq: 0,
     read_seq: 0,
     last_message: null,
@@ -51,7 +66,14 @@ export class FakeServer implements LogSource {
   fail = false;
   hold: Promise<void> | null = null;
 
+  /** What happened to messages, by seq; every other seq is a message. */
+  actions = new Map<number, Entry>();
+
   constructor(public last: number) {}
+
+  #entries(from: number, to: number): Entry[] {
+    return range(from, to).map((m) => this.actions.get(m.seq) ?? m);
+  }
 
   async page(bound: Bound, limit: number): Promise<Page> {
     this.asked.push(`page ${JSON.stringify(bound)}`);
@@ -62,8 +84,13 @@ export class FakeServer implements LogSource {
     let to = last;
     if (bound.before !== undefined) [from, to] = [Math.max(1, bound.before - limit), bound.before - 1];
     if (bound.after !== undefined) [from, to] = [bound.after + 1, Math.min(last, bound.after + limit)];
-    if (bound.around !== undefined) [from, to] = [Math.max(1, bound.around - limit / 2), Math.min(last, bound.around + limit / 2 - 1)];
-    return { messages: range(from, to), has_before: from > 1, has_after: to < last };
+    if (bound.around !== undefined) {
+      const half = Math.floor(limit / 2);
+      [from, to] = [Math.max(1, bound.around - half), Math.min(last, bound.around - half + limit - 1)];
+    }
+    const actions = [...this.actions.values()].filter((a) => a.seq <= last);
+    const messages = actions.reduce(fold, this.#entries(from, to).filter((e) => !this.actions.has(e.seq)) as Message[]);
+    return { messages, has_before: from > 1, has_after: to < last, last_seq: last };
   }
 
   async entries(after: number, limit: number): Promise<Entries> {
@@ -71,6 +98,6 @@ export class FakeServer implements LogSource {
     const { last } = this;
     await this.hold;
     if (this.fail) throw new Error('no answer');
-    return { entries: range(after + 1, Math.min(last, after + limit)), last_seq: last };
+    return { entries: this.#entries(after + 1, Math.min(last, after + limit)), last_seq: last };
   }
 }

@@ -130,6 +130,34 @@ describe('sending', () => {
     expect(server.bodies('c')).toEqual(['1', '2', '3']);
   });
 
+  test('what a message answers and whom it names goes along, over a reload too', async () => {
+    server.connected = false;
+    const first = tab();
+    await first.outbox.enqueue('c', 'yes, @ada', { reply_to: 7, mentions: ['ada'] });
+    expect(first.shown.get('c')).toMatchObject([{ reply_to: 7, mentions: ['ada'] }]);
+    const sent: Queued[] = [];
+    vi.spyOn(server, 'send').mockImplementation(async (item) => {
+      sent.push(item);
+      return { conversation_id: 'c', seq: 1, client_id: item.client_id, created_at: item.created_at };
+    });
+    server.connected = true;
+    const second = tab({ store: openOutboxStore(name) });
+    await second.outbox.load();
+    second.outbox.drainAll();
+    await empty();
+    expect(sent).toMatchObject([{ body: 'yes, @ada', reply_to: 7, mentions: ['ada'] }]);
+  });
+
+  test('what older pages queued, without any of that, is sent as it is', async () => {
+    await store.put({ client_id: 'old', user_id: 'me', conversation_id: 'c', body: 'old', created_at: '2026-01-01T00:00:00Z', place: '0', state: 'queued' });
+    const { outbox, shown } = tab();
+    await outbox.load();
+    expect(shown.get('c')).toEqual([{ client_id: 'old', conversation_id: 'c', body: 'old', created_at: '2026-01-01T00:00:00Z', state: 'queued' }]);
+    outbox.drainAll();
+    await empty();
+    expect(server.bodies('c')).toEqual(['old']);
+  });
+
   test('of what was stored but not answered leaves one copy', async () => {
     server.faults = ['lost'];
     const { outbox } = tab();

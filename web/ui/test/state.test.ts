@@ -6,7 +6,7 @@ import { deviceOf } from '../src/lib/device';
 import { words } from '../src/lib/i18n';
 import { Conversations } from '../src/lib/state/conversations.svelte';
 import { Drafts } from '../src/lib/state/drafts.svelte';
-import { matches } from '../src/lib/state/finder.svelte';
+import { rank } from '../src/lib/search';
 import { Receipts } from '../src/lib/state/receipts';
 import { excess } from '../src/lib/text/length';
 import { uuidv7 } from '../src/lib/uuid';
@@ -232,7 +232,7 @@ describe('receipts', () => {
 
   test('are gathered; the highest is sent; reading implies having', () => {
     const sent: unknown[] = [];
-    const r = new Receipts({ connected: () => true, send: async (...args) => void sent.push(args) });
+    const r = new Receipts({ connected: () => true, closed: () => false, send: async (...args) => void sent.push(args) });
     for (const seq of [3, 5, 4]) r.mark('delivered', 'a', seq);
     r.mark('delivered', 'b', 9);
     r.mark('read', 'b', 9);
@@ -253,6 +253,7 @@ describe('receipts', () => {
     let fail = true;
     const r = new Receipts({
       connected: () => connected,
+      closed: () => false,
       send: async (_mark, _id, seq) => {
         sent.push(seq);
         if (fail) throw new ApiError('offline');
@@ -282,7 +283,7 @@ describe('many receipts', () => {
 
   test('go out at a pace that leaves room for others', async () => {
     const sent: number[] = [];
-    const r = new Receipts({ connected: () => true, send: async () => void sent.push(Date.now()) });
+    const r = new Receipts({ connected: () => true, closed: () => false, send: async () => void sent.push(Date.now()) });
     for (let i = 0; i < 300; i++) r.mark('delivered', `c${i}`, 1);
     await vi.advanceTimersByTimeAsync(60_000);
     expect(sent).toHaveLength(300);
@@ -294,6 +295,7 @@ describe('many receipts', () => {
     const faults: (ApiError | undefined)[] = [new ApiError('rate_limited', '', [], 5), new ApiError('not_found')];
     const r = new Receipts({
       connected: () => true,
+      closed: () => false,
       send: async (_mark, id) => {
         sent.push(id);
         const fault = faults.shift();
@@ -322,16 +324,33 @@ describe('the length of a message', () => {
 
 describe('finding', () => {
   test.each([
-    ['ada', 'Ada Lovelace', true],
-    ['love', 'Ada Lovelace', true],
-    ['lo ad', 'Ada Lovelace', true],
-    ['vela', 'Ada Lovelace', false],
-    ['jose', 'José Ñúñez', true],
-    ['NUN', 'José Ñúñez', true],
-    ['b.o', 'b.okri', true],
-    ['okri', 'b.okri', true],
-  ])('%j in %j', (query, text, want) => {
-    expect(matches(query, text)).toBe(want);
+    ['ada', 'Ada Lovelace', 5],
+    ['love', 'Ada Lovelace', 4],
+    ['lo ad', 'Ada Lovelace', 4],
+    ['vela', 'Ada Lovelace', 3],
+    ['jose', 'José Ñúñez', 5],
+    ['NUN', 'José Ñúñez', 4],
+    ['b.o', 'b.okri', 5],
+    ['okri', 'b.okri', 4],
+    ['Book Club', 'Book club', 6],
+    ['bc', 'Book Club', 2],
+    ['bocl', 'Book Club', 2],
+    ['club bok', 'Book Club', 0],
+    ['lovlace', 'Ada Lovelace', 1],
+    ['lovvelace', 'Ada Lovelace', 1],
+    ['lvoelace', 'Ada Lovelace', 1],
+    ['lobelace ada', 'Ada Lovelace', 1],
+    ['xovelace', 'Ada Lovelace', 0],
+    ['ann', 'Adrian Bonner', 0],
+    ['', 'Anybody', 1],
+  ])('%j in %j ranks %d', (query, text, want) => {
+    expect(rank(query, text)).toBe(want);
+  });
+
+  test('a name made to be slow is not', () => {
+    const start = performance.now();
+    expect(rank(`${'a'.repeat(40)}b`, 'a '.repeat(100))).toBe(0);
+    expect(performance.now() - start).toBeLessThan(1000);
   });
 });
 

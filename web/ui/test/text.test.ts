@@ -124,7 +124,8 @@ describe('safety', () => {
     for (const text of nasty) {
       const start = performance.now();
       parse(text);
-      expect(performance.now() - start, JSON.stringify(text.slice(0, 8))).toBeLessThan(150);
+      // Some 20 ms on an idle machine; what backtracks takes minutes on any.
+      expect(performance.now() - start, JSON.stringify(text.slice(0, 8))).toBeLessThan(5_000);
     }
   });
 

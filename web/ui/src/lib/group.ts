@@ -1,4 +1,4 @@
-import type { Message } from './api/types';
+import type { Message, Quote } from './api/types';
 
 // How messages are laid out: under the day they were written on, runs of one author
 // within a few minutes together.
@@ -11,6 +11,10 @@ export interface Pending {
   client_id: string;
   conversation_id: string;
   body: string;
+  reply_to?: number;
+  /** What it answers, if that is known. */
+  quote?: Quote;
+  mentions?: string[];
   created_at: string;
   state: 'queued' | 'sent' | 'failed';
   /** Where it was stored; only with state sent. */
@@ -24,6 +28,8 @@ export interface Pending {
 export interface Row {
   key: string;
   message: Message;
+  /** Those right before it that say the same of somebody else: twenty who were added are one line. */
+  alike: Message[];
   pending: Pending | null;
   mine: boolean;
   /** First and last of its group. */
@@ -32,6 +38,8 @@ export interface Row {
   /** The unread ones begin here. */
   divider: boolean;
 }
+
+const none: Message[] = []; // the same one, so that rows stay the same
 
 export interface Day {
   /** As in 2026-03-01, in the local time zone. */
@@ -65,6 +73,7 @@ export function arrange(messages: Message[], pending: Pending[], me: string, unr
       // The same before and after it is stored, so that its element stays.
       key: mine && message.client_id ? message.client_id : String(message.seq),
       message,
+      alike: none,
       pending: waiting,
       mine,
       first: true,
@@ -76,7 +85,10 @@ export function arrange(messages: Message[], pending: Pending[], me: string, unr
     // Clocks are not trusted for order: a day that went by does not come back.
     if (!open || day > open.key) days.push({ key: day, rows: [row] });
     else {
-      if (previous && !divider && together(previous.message, message)) {
+      if (previous && alike(previous.message, message)) {
+        open.rows.pop();
+        row.alike = [...previous.alike, previous.message];
+      } else if (previous && !divider && together(previous.message, message)) {
         previous.last = false;
         row.first = false;
       }
@@ -96,6 +108,9 @@ export function arrange(messages: Message[], pending: Pending[], me: string, unr
       client_id: p.client_id,
       created_at: p.created_at,
       body: p.body,
+      ...(p.reply_to ? { reply_to: p.reply_to } : {}),
+      ...(p.quote ? { quote: p.quote } : {}),
+      ...(p.mentions ? { mentions: p.mentions } : {}),
     };
     add(message, p);
   }
@@ -106,14 +121,22 @@ export function arrange(messages: Message[], pending: Pending[], me: string, unr
 
 /** The old row, if the new one is no different. */
 function same(a: Row | undefined, b: Row): Row | undefined {
-  return a && (Object.keys(b) as (keyof Row)[]).every((k) => a[k] === b[k]) ? a : undefined;
+  if (!a || a.alike.length !== b.alike.length || a.alike.some((m, i) => m !== b.alike[i])) return undefined;
+  return (Object.keys(b) as (keyof Row)[]).every((k) => k === 'alike' || a[k] === b[k]) ? a : undefined;
 }
+
+/** Do two entries say the same of two people? The later one is what the row goes by: a page before it changes nothing. */
+function alike(a: Message, b: Message): boolean {
+  return (a.kind === 'member_added' || a.kind === 'member_removed') && a.kind === b.kind && a.sender_id === b.sender_id && near(a, b);
+}
+
+const near = (a: Message, b: Message): boolean => Math.abs(Date.parse(b.created_at) - Date.parse(a.created_at)) <= groupWithin;
 
 function together(a: Message, b: Message): boolean {
   return (
     a.kind === 'message' &&
     b.kind === 'message' &&
     a.sender_id === b.sender_id &&
-    Math.abs(Date.parse(b.created_at) - Date.parse(a.created_at)) <= groupWithin
+    near(a, b)
   );
 }

@@ -3,7 +3,11 @@ import { basePath, urlOf } from './base';
 // The address bar is the state: a path, and ?show= for what lies over it, so that the
 // back button closes a dialog and a reload brings it back.
 
-export type Show = 'find' | 'invite' | 'shortcuts';
+const shows = ['find', 'invite', 'shortcuts', 'new', 'group', 'add'] as const;
+export type Show = (typeof shows)[number];
+
+/** What lies over something else that is shown, and leads back to it. */
+const under: Partial<Record<Show, Show>> = { add: 'group' };
 
 interface Entry {
   /** Where one was before, with ?show=; absent when one came from outside. */
@@ -14,6 +18,8 @@ class Router {
   /** Below Parley's own path, without slashes at the ends. */
   path = $state('');
   show = $state<Show | null>(null);
+  /** Counts how often one asked for the page one is on: a link to what was scrolled away. */
+  again = $state(0);
 
   constructor() {
     this.#read();
@@ -29,7 +35,10 @@ class Router {
   /** Goes to a path below Parley, given without a leading slash. */
   go(path: string, o: { replace?: boolean } = {}): void {
     const url = urlOf(path);
-    if (url === location.href) return;
+    if (url === location.href) {
+      this.again++;
+      return;
+    }
     if (o.replace) history.replaceState(history.state, '', url);
     else history.pushState({ from: this.#here } satisfies Entry, '', url);
     this.#read();
@@ -38,12 +47,14 @@ class Router {
   /** Opens a dialog over the page. */
   open(show: Show): void {
     if (this.show === show) return;
-    this.go(`${this.path}?show=${show}`, { replace: this.show !== null });
+    this.go(`${this.path}?show=${show}`, { replace: this.show !== null && this.show !== under[show] });
   }
 
   /** Closes the dialog. */
   close(): void {
-    if (this.show !== null) this.up(this.path);
+    if (this.show === null) return;
+    const below = under[this.show];
+    this.up(this.path + (below ? `?show=${below}` : ''));
   }
 
   /** Leaves a dialog for another page; back does not lead into the dialog again. */
@@ -66,17 +77,20 @@ class Router {
     const path = location.pathname.startsWith(base) ? location.pathname.slice(base.length) : '';
     this.path = path.replace(/\/+$/, '');
     const show = new URLSearchParams(location.search).get('show');
-    this.show = show === 'find' || show === 'invite' || show === 'shortcuts' ? show : null;
+    this.show = shows.find((s) => s === show) ?? null;
   }
 
   #click(e: MouseEvent): void {
     if (e.defaultPrevented || e.button !== 0 || e.metaKey || e.ctrlKey || e.shiftKey || e.altKey) return;
     const a = e.target instanceof Element ? e.target.closest('a') : null;
-    if (!a || a.target || a.hasAttribute('download')) return;
+    if (!a || a.hasAttribute('download')) return;
     const url = new URL(a.href);
     if (url.origin !== location.origin || !url.pathname.startsWith(basePath()) || url.pathname.includes('/api/')) return;
+    const path = url.href.slice(urlOf('').length);
+    // Links in messages open beside this page, except those to other messages.
+    if (a.target && !path.startsWith('c/')) return;
     e.preventDefault();
-    this.go(url.href.slice(urlOf('').length));
+    this.go(path);
   }
 }
 

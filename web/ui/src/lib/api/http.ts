@@ -1,6 +1,6 @@
 import { urlOf } from '../base';
 import { ApiError, toApiError } from './errors';
-import type { Conversation, Entries, Invite, Page, Session, User } from './types';
+import type { Conversation, Entries, Invite, Member, MemberRole, Page, Session, User } from './types';
 
 /** No answer within this many milliseconds counts as no connection. */
 const timeout = 20_000;
@@ -67,10 +67,10 @@ const query = (params: Record<string, string | number | undefined>): string => {
 const listPath = (limit: number): string => `conversations${query({ limit })}`;
 const pagePath = (id: string, bound: Bound, limit: number): string => `conversations/${id}/messages${query({ ...bound, limit })}`;
 
-/** Asks for the list, and for the newest page of a conversation, before who asks is known. */
-export function prefetchFor(id: string | undefined, list: number, page: number): void {
+/** Asks for the list, and for the newest page of a conversation or the one around a seq, before who asks is known. */
+export function prefetchFor(id: string | undefined, around: number | undefined, list: number, page: number): void {
   prefetch(listPath(list));
-  if (id) prefetch(pagePath(id, {}, page));
+  if (id) prefetch(pagePath(id, around ? { around } : {}, page));
 }
 
 export interface Person {
@@ -84,6 +84,24 @@ export interface Bound {
   before?: number;
   after?: number;
   around?: number;
+}
+
+/** What an owner, or for the title an admin, may change of a group. */
+export interface GroupChange {
+  title?: string;
+  share_history?: boolean;
+}
+
+/** All members of a conversation, page by page. */
+async function members(id: string): Promise<Member[]> {
+  const all: Member[] = [];
+  let cursor: string | undefined;
+  do {
+    const page = await call<{ members: Member[]; next_cursor?: string }>('GET', `conversations/${id}/members${query({ cursor })}`);
+    all.push(...page.members);
+    cursor = page.next_cursor || undefined;
+  } while (cursor);
+  return all;
 }
 
 // Calls that are made without a session must not end one.
@@ -106,11 +124,21 @@ export const http = {
   invite: (expires_in_s: number, max_uses: number) => call<Invite>('POST', 'invites', { expires_in_s, max_uses }),
   people: async (text: string, limit: number) =>
     (await call<{ users: User[] }>('GET', `users${query({ query: text || undefined, limit })}`)).users,
+  peopleById: async (ids: string[]) => (await call<{ users: User[] }>('GET', `users${query({ ids: ids.join() })}`)).users,
 
   conversations: async (limit: number) =>
     (await call<{ conversations: Conversation[] }>('GET', listPath(limit))).conversations,
   conversation: (id: string) => call<Conversation>('GET', `conversations/${id}`),
   openDirect: (user_id: string) => call<Conversation>('POST', 'conversations', { kind: 'direct', user_id }),
+  createGroup: (title: string, member_ids: string[]) =>
+    call<Conversation>('POST', 'conversations', { kind: 'group', title, member_ids }),
+  patchConversation: (id: string, change: GroupChange) => call<Conversation>('PATCH', `conversations/${id}`, change),
+  members,
+  addMembers: async (id: string, user_ids: string[]) =>
+    (await call<{ members: Member[] }>('POST', `conversations/${id}/members`, { user_ids })).members,
+  setRole: (id: string, user_id: string, role: MemberRole) =>
+    call<Member>('PATCH', `conversations/${id}/members/${user_id}`, { role }),
+  removeMember: (id: string, user_id: string) => call<void>('DELETE', `conversations/${id}/members/${user_id}`),
   messages: (id: string, bound: Bound, limit: number) =>
     call<Page>('GET', pagePath(id, bound, limit)),
   entries: (id: string, after: number, limit: number) =>

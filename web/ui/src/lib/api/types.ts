@@ -24,44 +24,88 @@ export interface Invite {
   expires_at: string;
 }
 
+export type MemberRole = 'owner' | 'admin' | 'member';
+
 export interface Member {
   user_id: string;
-  role: 'owner' | 'admin' | 'member';
+  role: MemberRole;
   username: string;
   display_name: string;
 }
 
-export type EntryKind = 'message' | 'created';
+/** What a message is changed by; such entries are no rows of their own. */
+export type ActionKind = 'edit' | 'delete' | 'reaction_added' | 'reaction_removed';
+
+/** What people see as a line between the messages. */
+export type SystemKind = 'created' | 'member_added' | 'member_removed' | 'member_left' | 'role_changed' | 'title_changed';
+
+export type EntryKind = 'message' | ActionKind | SystemKind;
 
 export interface Entry {
   conversation_id: string;
   /** The place in the conversation: 1, 2, 3, … without a gap. */
   seq: number;
   kind: EntryKind;
+  /** Who wrote it or did it. */
   sender_id: string;
   client_id?: string;
   created_at: string;
+  /** Of a message, or the new text of an edit. */
   body?: string;
+  /** Of a message: the seq of the one it answers. */
   reply_to?: number;
+  /** Of a message or an edit: the members it names. */
+  mentions?: string[];
+  /** Of an edit, a deletion, a reaction: the seq of the message. */
+  target_seq?: number;
+  emoji?: string;
+  /** Of whom a membership entry speaks. */
+  user_id?: string;
+  /** Of created: the first members. */
   user_ids?: string[];
+  role?: MemberRole;
+  title?: string;
+  /** A deleted message keeps its place, without its text. */
+  deleted?: boolean;
 }
 
-/** An entry as people see it, with what later entries did to it. */
+export interface Reaction {
+  emoji: string;
+  user_ids: string[];
+}
+
+/** The message that another one answers, in short. */
+export interface Quote {
+  seq: number;
+  sender_id: string;
+  body: string;
+  deleted: boolean;
+}
+
+/** A message or a system entry as people see it, with what later entries did to it. */
 export interface Message extends Entry {
-  deleted?: boolean;
   edited_at?: string;
+  reactions?: Reaction[];
+  quote?: Quote;
 }
 
 export interface Conversation {
   id: string;
   kind: 'direct' | 'group';
   title: string;
+  /** One's own. */
+  role: MemberRole;
+  /** Whoever is added to the group sees what was said before. */
+  share_history: boolean;
   last_seq: number;
+  /** When something to see was added: edits and reactions do not move it. */
   last_entry_at: string;
   members: Member[];
   member_count: number;
   /** Messages of others after read_seq. */
   unread: number;
+  /** Those among them that mention oneself. */
+  unread_mentions: number;
   delivered_seq: number;
   read_seq: number;
   last_message: Message | null;
@@ -71,6 +115,8 @@ export interface Page {
   messages: Message[];
   has_before: boolean;
   has_after: boolean;
+  /** Up to this seq everything that happened is folded in. */
+  last_seq: number;
 }
 
 export interface Entries {

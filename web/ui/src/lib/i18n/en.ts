@@ -2,11 +2,17 @@
 // same form.
 
 const plural = new Intl.PluralRules('en');
+const list = new Intl.ListFormat('en');
 const number = new Intl.NumberFormat('en');
 const count = (n: number, one: string, more: string): string =>
   `${number.format(n)} ${plural.select(n) === 'one' ? one : more}`;
 
 const wait = (s: number): string => (s > 90 ? `in ${count(Math.ceil(s / 60), 'minute', 'minutes')}` : `in ${count(s, 'second', 'seconds')}`);
+
+const everybody = (whom: (string | null)[], more: number): string =>
+  list.format([...whom.map((w) => w ?? 'you'), ...(more > 0 ? [count(more, 'other', 'others')] : [])]);
+
+const aRole = { owner: 'an owner', admin: 'an admin', member: 'a member' };
 
 export const en = {
   app: 'Parley',
@@ -23,6 +29,7 @@ export const en = {
     other: 'That did not work.',
     broken: 'Something in this page broke. What you wrote is kept.',
     reload: 'Load the page again',
+    notLoaded: 'This page could not be loaded',
   },
 
   boot: {
@@ -86,6 +93,8 @@ export const en = {
     created: 'No messages yet',
     unread: (n: number) => count(n, 'unread message', 'unread messages'),
     badge: (n: number) => (n > 99 ? '99+' : number.format(n)),
+    mentions: (n: number) => count(n, 'mention of you', 'mentions of you'),
+    left: 'You are no longer in this group',
     loadFailed: 'Your conversations could not be loaded.',
     again: 'Try again',
     more: 'Show more',
@@ -174,6 +183,65 @@ export const en = {
     gone: 'You are not in this conversation any more.',
   },
 
+  message: {
+    actions: 'Actions for this message',
+    says: (name: string, time: string, edited: boolean) => `${name}, ${time}${edited ? ', edited' : ''}`,
+    edited: 'edited',
+    editedAt: (when: string) => `Edited ${when}`,
+    namesYou: 'Mentions you',
+    more: 'More actions',
+    reply: 'Reply',
+    edit: 'Edit',
+    copyText: 'Copy text',
+    copyLink: 'Copy link',
+    copied: 'Copied',
+    copyFailed: 'The browser did not let us copy.',
+    delete: 'Delete',
+    askDelete: 'Delete this message for everybody?',
+    askDeleteOf: (name: string) => `Delete this message of ${name} for everybody?`,
+    keep: 'Keep',
+    react: (emoji: string) => `React with ${emoji}`,
+    reactOther: 'React with another emoji',
+    reactions: 'Reactions',
+    reaction: (emoji: string, n: number, names: string) => `${emoji} ${number.format(n)}: ${names}`,
+    names: (names: string[], others: number) => list.format(others > 0 ? [...names, count(others, 'other', 'others')] : names),
+    reactFailed: (why: string) => `Your reaction was not stored. ${why}`,
+    quote: 'Show the message that this answers',
+    quoteOf: (name: string) => `In answer to ${name}:`,
+    quoteGone: 'A message from before you were here',
+    notThere: 'The message that the link leads to is not there, or not for you to see.',
+  },
+
+  compose: {
+    answering: (name: string) => `Replying to ${name}`,
+    answeringSelf: 'Replying to yourself',
+    cancelAnswer: 'Do not reply to it',
+    editing: 'Editing',
+    editLabel: 'Edit your message',
+    cancelEdit: 'Stop editing',
+    save: 'Save',
+    notSaved: 'Not saved.',
+    changed: 'The message was deleted meanwhile. What you wrote is still here to copy.',
+    emoji: 'Insert an emoji',
+    people: 'People to mention',
+    peopleFound: (n: number) => `${count(n, 'person', 'people')} to mention. Arrow keys choose, Enter inserts.`,
+    peopleFailed: 'The members could not be loaded.',
+  },
+
+  emoji: {
+    title: 'Pick an emoji',
+    search: 'Search emoji',
+    tone: 'Skin tone',
+    tones: ['Default', 'Light', 'Medium-light', 'Medium', 'Medium-dark', 'Dark'],
+    recent: 'Used lately',
+    groups: ['Smileys', 'People', '', 'Animals and nature', 'Food and drink', 'Travel and places', 'Activities', 'Objects', 'Symbols', 'Flags'],
+    found: 'Found',
+    none: 'No emoji of that name.',
+    loading: 'Loading…',
+    failed: 'The emoji could not be loaded.',
+    again: 'Try again',
+  },
+
   network: {
     offline: 'No connection. What you write is kept here and sent when you are back.',
     now: 'Connect now',
@@ -185,6 +253,7 @@ export const en = {
   menu: {
     open: 'Your account and settings',
     settings: 'Settings',
+    newGroup: 'New group',
     invite: 'Invite people',
     shortcuts: 'Keyboard shortcuts',
     signOut: 'Sign out',
@@ -194,6 +263,83 @@ export const en = {
     theme: 'Appearance',
     themes: { auto: 'System', light: 'Light', dark: 'Dark' },
     close: 'Close',
+  },
+
+  // What happened in a group. A name, or null for whoever reads it.
+  event: {
+    created: (by: string | null) => `${by ?? 'You'} created the group`,
+    added: (by: string | null, whom: (string | null)[], more: number) => `${by ?? 'You'} added ${everybody(whom, more)}`,
+    removed: (by: string | null, whom: (string | null)[], more: number) => `${by ?? 'You'} removed ${everybody(whom, more)}`,
+    left: (by: string | null) => `${by ?? 'You'} left`,
+    makes: (by: string | null, whom: string | null, role: keyof typeof aRole) => `${by ?? 'You'} made ${whom ?? 'you'} ${aRole[role]}`,
+    becomes: (by: string | null, role: keyof typeof aRole) => `${by ?? 'You'} became ${aRole[role]}`,
+    renamed: (by: string | null, title: string) => `${by ?? 'You'} renamed the group to ${title}`,
+    over: 'Nothing more can be written here.',
+  },
+
+  group: {
+    title: 'Group',
+    open: 'About this group',
+    close: 'Close',
+    members: (n: number) => count(n, 'member', 'members'),
+    membersTitle: 'Members',
+    you: 'You',
+    roles: { owner: 'Owner', admin: 'Admin', member: 'Member' },
+    loading: 'Loading the members…',
+    loadFailed: 'The members could not be loaded.',
+    again: 'Try again',
+    find: 'Find a member',
+    none: 'Nobody of that name is in this group.',
+    more: (n: number) => `Show more (${number.format(n)})`,
+    rename: 'Rename the group',
+    name: 'Name of the group',
+    save: 'Save',
+    cancel: 'Cancel',
+    add: 'Add people',
+    addSubmit: (n: number) => (n === 0 ? 'Add' : `Add ${count(n, 'person', 'people')}`),
+    isIn: 'In the group',
+    onlyManagers: 'Only owners and admins can rename the group and add or remove people.',
+    history: 'Share earlier messages',
+    historyOn: 'Whoever is added from now on can read everything that was said before.',
+    historyOff: 'Whoever is added from now on sees what is said after that, and nothing earlier.',
+    onlyOwnersHistory: 'Only owners can change this.',
+    actions: (name: string) => `What to do with ${name}`,
+    write: (name: string) => `Write to ${name}`,
+    make: (role: keyof typeof aRole) => `Make ${aRole[role]}`,
+    makeMe: (role: keyof typeof aRole) => `Become ${aRole[role]} only`,
+    remove: 'Remove from the group',
+    removeAsk: (name: string) => `Remove ${name}? They keep what they have read, and see nothing of what comes.`,
+    removeYes: 'Remove',
+    onlyOwnersRoles: 'Only owners can change roles.',
+    onlyOwnersRemove: 'Only owners can remove owners and admins.',
+    lastOwner: 'You are the only owner. Make somebody else owner first.',
+    leave: 'Leave the group',
+    leaveAsk: 'You get no more of its messages, and it goes from your list.',
+    leaveAlone: 'Nobody else is in it: what was said here can then be read by nobody.',
+    leaveTo: (name: string) => `You are the only owner: ${name} becomes owner.`,
+    leaveToAdmin: 'You are the only owner: the admin who has been here longest becomes owner.',
+    leaveToMember: 'You are the only owner: whoever has been here longest becomes owner.',
+    leaveYes: 'Leave',
+    stay: 'Stay',
+  },
+
+  newGroup: {
+    title: 'New group',
+    name: 'Name of the group',
+    nameLong: 'At most 200 characters, please.',
+    people: 'People',
+    create: (n: number) => (n === 0 ? 'Create group' : `Create group with ${count(n, 'person', 'people')}`),
+  },
+
+  picker: {
+    placeholder: 'Name of a person',
+    chosen: 'Chosen people',
+    drop: (name: string) => `Take ${name} out again`,
+    hint: '↑ ↓ and Enter to choose, Backspace to take the last one out',
+    none: (q: string) => `Nobody found for “${q}”.`,
+    alone: 'Nobody else is here yet.',
+    failed: 'People could not be searched.',
+    results: (n: number, chosen: number) => `${count(n, 'person', 'people')} found, ${number.format(chosen)} chosen`,
   },
 
   settings: {
@@ -225,7 +371,9 @@ export const en = {
       send: 'Send',
       newline: 'New line',
       messages: 'From message to message',
+      editLast: 'Edit your last message, from the empty box',
       toMessages: 'From the empty box to the messages',
+      actions: 'On a message: what can be done with it',
       escape: 'Close what is open; back to the box',
       help: 'This list',
     },

@@ -1,13 +1,22 @@
 import { SvelteMap } from 'svelte/reactivity';
-import type { Conversation, Entry, Receipt } from '../api/types';
+import type { Conversation, Entry, Member, Message, Receipt } from '../api/types';
+
+/** A group in the list names this many of its members. */
+const namedMembers = 5;
 
 /** The person at the other side of a direct conversation. */
-export function other(c: Conversation, me: string): { user_id: string; username: string; display_name: string } | undefined {
+export function other(c: Conversation, me: string): Member | undefined {
   return c.members.find((m) => m.user_id !== me) ?? c.members[0];
 }
 
 export function titleOf(c: Conversation, me: string): string {
   return c.title || (other(c, me)?.display_name ?? '');
+}
+
+/** Whose picture stands for a conversation: the other person's, or the group's own. */
+export function faceOf(c: Conversation, me: string): { id: string; name: string; group: boolean } {
+  const group = c.kind === 'group';
+  return { id: group ? c.id : (other(c, me)?.user_id ?? c.id), name: titleOf(c, me), group };
 }
 
 /** The list of conversations: what each looks like from outside. */
@@ -16,9 +25,14 @@ export class Conversations {
   loaded = $state(false);
   #me: string;
   #byId = new SvelteMap<string, Conversation>();
+  /** Those one is no longer in, and the entry that ended it. */
+  #left = new SvelteMap<string, Entry>();
   /** Most recent first. */
   readonly sorted = $derived(
-    [...this.#byId.values()].sort((a, b) => Date.parse(b.last_entry_at) - Date.parse(a.last_entry_at) || (a.id < b.id ? 1 : -1)),
+    [...this.#byId.values()]
+      .map((c) => ({ c, at: Date.parse(c.last_entry_at) })) // once each, not in every comparison
+      .sort((a, b) => b.at - a.at || (a.c.id < b.c.id ? 1 : -1))
+      .map(({ c }) => c),
   );
   /** Unread messages in all of them. */
   readonly unread = $derived.by(() => {
@@ -40,56 +54,114 @@ export class Conversations {
     return this.sorted.find((c) => c.kind === 'direct' && c.members.some((m) => m.user_id === user_id && user_id !== this.#me));
   }
 
+  /** What put an end to being in a conversation: one was removed, or left. */
+  left(id: string): Entry | undefined {
+    return this.#left.get(id);
+  }
+
+  /** Takes one that was left off the list; until then its end can be seen there. */
+  dismiss(id: string): void {
+    if (!this.#left.delete(id)) return;
+    this.#byId.delete(id);
+  }
+
   /** How far each is known, for sync; the most recent ones if there are too many for a frame. */
   held(limit: number): Record<string, number> {
-    return Object.fromEntries(this.sorted.slice(0, limit).map((c) => [c.id, c.last_seq]));
+    const here = this.sorted.filter((c) => !this.#left.has(c.id)); // of the others nothing more comes
+    return Object.fromEntries(here.slice(0, limit).map((c) => [c.id, c.last_seq]));
   }
 
   /** Takes a conversation as the server has it. Marks never go back. */
   put(c: Conversation): void {
     const old = this.#byId.get(c.id);
     if (old && old.last_seq > c.last_seq) return; // overtaken by an entry
+    const ended = this.#left.get(c.id);
+    if (ended && c.last_seq <= ended.seq) return; // asked for before that
+    this.#left.delete(c.id); // or one is back
     const read_seq = Math.max(old?.read_seq ?? 0, c.read_seq);
-    let unread = c.unread;
+    let { unread, unread_mentions } = c;
     if (read_seq >= c.last_seq) unread = 0;
     // The server has not heard yet how far was read here.
-    else if (old && read_seq > c.read_seq) unread = Math.min(unread, old.unread + c.last_seq - old.last_seq);
-    this.#byId.set(c.id, { ...c, read_seq, unread });
+    else if (old && read_seq > c.read_seq) {
+      const since = c.last_seq - old.last_seq;
+      unread = Math.min(unread, old.unread + since);
+      unread_mentions = Math.min(unread_mentions, old.unread_mentions + since);
+    }
+    this.#byId.set(c.id, { ...c, read_seq, unread, unread_mentions: Math.min(unread, unread_mentions) });
   }
 
   clear(): void {
     this.#byId.clear();
+    this.#left.clear();
     this.loaded = false;
   }
 
   /**
-   * Takes a new entry of the log. Gives false if the conversation is not known, or
-   * entries before this one are missing so that its count cannot be told: ask the server.
+   * Takes a new entry of the log. Gives false if the conversation is not known, or its
+   * counts cannot be told from this entry: ask the server.
    */
   apply(e: Entry): boolean {
     const c = this.#byId.get(e.conversation_id);
-    if (!c) return false;
+    const ends = (e.kind === 'member_removed' || e.kind === 'member_left') && e.user_id === this.#me;
+    if (!c) return ends; // the server would not know it either
     if (e.seq <= c.last_seq) return true;
-    const mine = e.sender_id === this.#me;
-    const message = e.kind === 'message';
-    this.#byId.set(c.id, {
-      ...c,
-      last_seq: e.seq,
-      last_entry_at: e.created_at,
-      last_message: message ? e : c.last_message,
-      // Who writes has read what is there.
-      read_seq: mine ? e.seq : c.read_seq,
-      unread: mine ? 0 : c.unread + (message ? 1 : 0),
-    });
-    return e.seq === c.last_seq + 1;
+    const [changed, certain] = this.#change(c, e);
+    this.#byId.set(c.id, { ...changed, last_seq: e.seq });
+    if (ends) this.#left.set(c.id, e);
+    return ends || (certain && e.seq === c.last_seq + 1);
   }
 
-  /** Marks as read up to seq; passed is how many messages of others that takes off the count. */
-  read(id: string, seq: number, passed: number): void {
+  /** What an entry changes, and whether that is all of it. */
+  #change(c: Conversation, e: Entry): [Conversation, certain: boolean] {
+    const seen = { ...c, last_entry_at: e.created_at };
+    switch (e.kind) {
+      case 'message': {
+        // Who writes has read what is there.
+        if (e.sender_id === this.#me) return [{ ...seen, last_message: e, read_seq: e.seq, unread: 0, unread_mentions: 0 }, true];
+        const named = e.mentions?.includes(this.#me) ? 1 : 0;
+        return [{ ...seen, last_message: e, unread: c.unread + 1, unread_mentions: c.unread_mentions + named }, true];
+      }
+      case 'edit':
+      case 'delete': {
+        // An unread one may name me now or no longer; what it was like before is not held.
+        const counts = e.target_seq! > c.read_seq && (c.unread_mentions > 0 || e.mentions?.includes(this.#me) === true);
+        const last = c.last_message;
+        return [last?.seq === e.target_seq ? { ...c, last_message: changeMessage(last!, e) } : c, !counts];
+      }
+      case 'reaction_added':
+      case 'reaction_removed':
+        return [c, true]; // the list does not show them
+      case 'title_changed':
+        return [{ ...seen, title: e.title ?? c.title }, true];
+      case 'role_changed': {
+        const role = e.role ?? 'member';
+        const members = c.members.map((m) => (m.user_id === e.user_id ? { ...m, role } : m));
+        return [{ ...seen, members, role: e.user_id === this.#me ? role : c.role }, true];
+      }
+      case 'member_added': {
+        const members = [...c.members];
+        // What they are called is for People to know.
+        if (members.length < namedMembers) members.push({ user_id: e.user_id!, role: 'member', username: '', display_name: '' });
+        return [{ ...seen, members, member_count: c.member_count + 1 }, true];
+      }
+      case 'member_removed':
+      case 'member_left':
+        return [{ ...seen, members: c.members.filter((m) => m.user_id !== e.user_id), member_count: c.member_count - 1 }, true];
+      default:
+        return [seen, true];
+    }
+  }
+
+  /**
+   * Marks as read up to seq; passed is how many messages of others that takes off the
+   * count, and named how many of them mention oneself.
+   */
+  read(id: string, seq: number, passed: number, named = 0): void {
     const c = this.#byId.get(id);
     if (!c || seq <= c.read_seq) return;
     const unread = seq >= c.last_seq ? 0 : Math.max(0, c.unread - passed);
-    this.#byId.set(id, { ...c, read_seq: seq, unread });
+    const unread_mentions = Math.min(unread, Math.max(0, c.unread_mentions - named));
+    this.#byId.set(id, { ...c, read_seq: seq, unread, unread_mentions });
   }
 
   /** Takes a mark of one's own from another device. False: the count is the server's to tell. */
@@ -100,4 +172,12 @@ export class Conversations {
     this.read(c.id, r.read_seq, c.unread);
     return true;
   }
+}
+
+/** A message after it was edited or deleted. */
+function changeMessage(m: Message, e: Entry): Message {
+  const { body: _body, mentions: _mentions, ...bare } = m;
+  if (e.kind === 'delete') return { ...bare, deleted: true };
+  if (m.deleted) return m;
+  return { ...bare, body: e.body ?? '', ...(e.mentions ? { mentions: e.mentions } : {}), edited_at: e.created_at };
 }

@@ -95,3 +95,5 @@ export class Drafts {
 }
 
 export const draftsPrefix = (user_id: string): string => storageName(`draft:${user_id}:`);
+/** What a draft answers is kept in the same way. */
+export const answersPrefix = (user_id: string): string => storageName(`answer:${user_id}:`);

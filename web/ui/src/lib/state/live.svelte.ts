@@ -1,17 +1,20 @@
 import { SvelteMap } from 'svelte/reactivity';
 import { socketURL, storageName } from '../base';
 import { ApiError, asApiError } from '../api/errors';
-import { http } from '../api/http';
+import { http, type GroupChange } from '../api/http';
 import { Socket } from '../api/socket';
 import type { Conversation, Entry, Hello, Missed, Sent } from '../api/types';
 import type { Pending } from '../group';
+import { Actions } from './actions';
 import { waitAfter } from './again';
+import { Composing } from './composing.svelte';
 import { connection } from './connection.svelte';
 import { Conversations } from './conversations.svelte';
-import { Drafts, draftsPrefix } from './drafts.svelte';
+import { answersPrefix, Drafts, draftsPrefix } from './drafts.svelte';
 import { Log } from './log.svelte';
 import { Outbox } from './outbox';
 import { openOutboxStore } from './outbox-store';
+import { People } from './people.svelte';
 import { Receipts } from './receipts';
 import { session } from './session.svelte';
 
@@ -34,10 +37,13 @@ const storage = (): Storage | null => {
 export class Live {
   readonly conversations: Conversations;
   readonly drafts: Drafts;
+  readonly composing: Composing;
+  readonly people = new People((ids) => http.peopleById(ids));
   /** What is on its way, by conversation. */
   readonly pending = new SvelteMap<string, Pending[]>();
   readonly outbox: Outbox;
   readonly receipts: Receipts;
+  readonly actions: Actions;
   /** Why the list could not be fetched. */
   listError = $state<ApiError | null>(null);
 
@@ -46,12 +52,14 @@ export class Live {
   #epoch: string | null = null;
   #listing: Promise<void> | null = null;
   #refreshing = new Map<string, ReturnType<typeof setTimeout>>(); // conversations to ask for again
+  #watchers = new Set<(e: Entry) => void>();
   #tabs: BroadcastChannel;
   #over = new AbortController();
 
   constructor(readonly me: string) {
     this.conversations = new Conversations(me);
     this.drafts = new Drafts(draftsPrefix(me), storage());
+    this.composing = new Composing(new Drafts(answersPrefix(me), storage()));
     this.#socket = new Socket({
       url: socketURL,
       handlers: {
@@ -71,6 +79,7 @@ export class Live {
     });
     this.receipts = new Receipts({
       connected: () => this.#socket.connected,
+      closed: (id) => this.conversations.left(id) !== undefined,
       send: (mark, conversation_id, seq) => this.#socket.request(`receipt.${mark}`, { conversation_id, seq }),
     });
     this.#tabs = new BroadcastChannel(storageName(`outbox:${me}`));
@@ -79,8 +88,8 @@ export class Live {
       store,
       user_id: me,
       connected: () => this.#socket.connected,
-      send: ({ conversation_id, client_id, body }) =>
-        this.#socket.request<Sent>('message.send', { conversation_id, client_id, body }),
+      send: ({ conversation_id, client_id, body, reply_to, mentions }) =>
+        this.#socket.request<Sent>('message.send', { conversation_id, client_id, body, reply_to, mentions }),
       exclusively: async (name, f) => {
         // There only on https and localhost. Without it two tabs may both send, which
         // stores nothing twice.
@@ -93,6 +102,11 @@ export class Live {
       },
       announce: () => this.#over.signal.aborted || this.#tabs.postMessage(null),
     });
+    this.actions = new Actions({
+      me,
+      request: (type, data) => this.#socket.request<Sent>(type, data),
+      log: (id) => this.log(id),
+    });
     this.#tabs.onmessage = () => void this.outbox.load();
     addEventListener('beforeunload', (e) => {
       if (this.outbox.size > 0 && !store.durable) e.preventDefault();
@@ -103,12 +117,16 @@ export class Live {
     const { signal } = this.#over;
     addEventListener('online', () => this.#socket.wake(), { signal });
     addEventListener('pageshow', (e) => e.persisted && this.#socket.wake(), { signal });
-    addEventListener('storage', (e) => this.drafts.changed(e), { signal });
+    addEventListener('storage', (e) => {
+      this.drafts.changed(e);
+      this.composing.changed(e);
+    }, { signal });
     document.addEventListener('visibilitychange', () => {
       if (document.visibilityState === 'visible') {
         this.#socket.wake();
       } else {
         this.drafts.flush();
+        this.composing.flush();
         this.receipts.flush();
       }
     }, { signal });
@@ -120,6 +138,7 @@ export class Live {
 
   stop(): void {
     this.drafts.flush();
+    this.composing.flush();
     this.#over.abort();
     this.#socket.stop();
     this.receipts.clear();
@@ -186,6 +205,24 @@ export class Live {
     return c.id;
   }
 
+  /** Makes a group with oneself as its owner and gives its id. */
+  async createGroup(title: string, member_ids: string[]): Promise<string> {
+    const c = await http.createGroup(title, member_ids);
+    this.#put(c);
+    return c.id;
+  }
+
+  /** Renames a group, or sets what those who come later see. */
+  async changeGroup(id: string, change: GroupChange): Promise<void> {
+    this.#put(await http.patchConversation(id, change));
+  }
+
+  /** Tells every entry that comes, until the function it gives is called. */
+  watch(tell: (e: Entry) => void): () => void {
+    this.#watchers.add(tell);
+    return () => this.#watchers.delete(tell);
+  }
+
   async #hello(hello: Hello): Promise<void> {
     if (hello.user_id !== this.me) {
       await session.check(); // another tab signed somebody else in
@@ -198,7 +235,8 @@ export class Live {
     connection.up(hello.server_version);
     this.outbox.drainAll();
     this.receipts.flush();
-    for (const log of this.#logs.values()) log.unstick();
+    this.people.retry();
+    for (const log of this.#logs.values()) log.retry();
     if (afresh) {
       // Restored from a backup: what is held may never have happened.
       for (const log of this.#logs.values()) log.forget();
@@ -248,18 +286,22 @@ export class Live {
     for (const c of missed.conversations) this.#logs.get(c.id)?.reaches(c.last_seq);
     this.conversations.loaded = true;
     this.listError = null;
-    return news && missed.more.some((id) => !told.has(id));
+    // Of one that was left nothing is told but its entries, and they come in parts as well.
+    const former = missed.more.some((id) => !told.has(id) && missed.entries.some((e) => e.conversation_id === id));
+    return former || (news && missed.more.some((id) => !told.has(id)));
   }
 
   #entry(e: Entry): void {
     if (!this.conversations.apply(e)) void this.#refresh(e.conversation_id);
     this.#logs.get(e.conversation_id)?.apply(e);
     this.#confirm(e);
+    for (const tell of this.#watchers) tell(e);
     if (e.sender_id !== this.me) this.receipts.mark('delivered', e.conversation_id, e.seq);
   }
 
   #put(c: Conversation): void {
     this.conversations.put(c);
+    this.people.put(c.members.map((m) => ({ ...m, id: m.user_id })));
     // All of it, although only the last message may be here: a notification is owed while
     // something is not delivered, and the list tells what one would, the last message and
     // how many are unread. The rest is fetched when the conversation is opened.

@@ -1,8 +1,9 @@
 import { asApiError, type ApiError } from '../api/errors';
 import type { Bound } from '../api/http';
-import type { Entries, Entry, Message, Page } from '../api/types';
+import type { Entries, Entry, Message, Page, Quote } from '../api/types';
 import { waitAfter } from './again';
-import { append, apply, fromPage, maxGap, nothing, pageRows, prepend, type Window } from './window';
+import { actOnQuote, fold, quoteOf } from './fold';
+import { append, apply, fromPage, lastSeq, maxGap, nothing, pageRows, prepend, renew, type Window } from './window';
 
 /** What a log needs of the server. */
 export interface LogSource {
@@ -33,6 +34,10 @@ export class Log {
   #filling = false;
   #failures = 0; // of filling, one after the other
   #again: ReturnType<typeof setTimeout> | undefined;
+  /** Quotes of messages that are not among the rows, by seq; null while one is asked for. */
+  #quotes = new Map<number, Quote | null>();
+  /** What is to be, before the server has said so: reactions of one's own. */
+  #wishes = new Map<string, Entry>();
   /** Answers to questions of an earlier life are not for this one. */
   #life = 0;
 
@@ -52,46 +57,59 @@ export class Log {
     return this.#window.hasAfter;
   }
 
-  /** Up to where everything is held, if the window reaches the end; what sync names. */
+  /** Up to where everything that happened to the rows is known; what sync names. */
   get held(): number | null {
-    return this.phase === 'ready' && !this.#window.hasAfter ? this.#window.to : null;
+    return this.phase === 'ready' ? this.#window.to : null;
   }
 
   has(seq: number): boolean {
     const first = this.rows[0];
-    return this.phase === 'ready' && first !== undefined && first.seq <= seq && seq <= this.#window.to;
+    const to = this.hasAfter ? lastSeq(this.rows) : this.#window.to;
+    return this.phase === 'ready' && first !== undefined && first.seq <= seq && seq <= to;
   }
 
-  /** Shows the newest rows, or those around a seq. */
-  async open(around?: number): Promise<void> {
+  /** A message in short, if it is held or was quoted here. */
+  quote(seq: number): Quote | undefined {
+    const row = this.rows.find((m) => m.seq === seq);
+    return row?.kind === 'message' ? quoteOf(row) : (this.#quotes.get(seq) ?? undefined);
+  }
+
+  /** Keeps a quote, for a message that is going to answer what may not be held then. */
+  cite(quote: Quote): void {
+    this.#quotes.set(quote.seq, quote);
+  }
+
+  /** Shows the newest rows, or those around a seq. Gives whether they could be had; else those that were shown stay. */
+  async open(around?: number): Promise<boolean> {
     const life = ++this.#life;
     this.phase = 'loading';
     this.#filling = false;
     this.error = this.busy = this.stuck = null;
     try {
       const page = await this.#source.page(around ? { around } : {}, pageRows);
-      if (life !== this.#life) return;
-      this.#window = fromPage(page);
+      if (life !== this.#life) return false;
+      this.#show(fromPage(page));
       this.place = 'end';
       this.phase = 'ready';
-      void this.#fill();
     } catch (err) {
-      if (life !== this.#life) return;
-      const e = asApiError(err);
+      if (life !== this.#life) return false;
+      this.error = asApiError(err);
       if (this.rows.length === 0) {
-        this.error = e;
         this.phase = 'empty';
-        return;
+        return false;
       }
       // The rows of before are still good: what comes goes on being put after them.
       this.phase = 'ready';
       if (this.hasAfter) this.stuck = 'after';
       void this.#fill();
+      return false;
     }
+    void this.#fill();
+    return true;
   }
 
-  /** The connection is back: what could not be had may be asked for again. */
-  unstick(): void {
+  /** The connection is back: what could not be fetched may be had now by whoever looks. */
+  retry(): void {
     this.error = this.stuck = null;
   }
 
@@ -102,6 +120,8 @@ export class Log {
     this.#known = 0;
     this.#filling = false;
     clearTimeout(this.#again);
+    this.#quotes.clear();
+    this.#wishes.clear();
     this.phase = 'empty';
     this.error = this.busy = this.stuck = null;
   }
@@ -110,9 +130,61 @@ export class Log {
   apply(entry: Entry): void {
     this.#known = Math.max(this.#known, entry.seq);
     if (this.phase !== 'ready') return;
-    const [result, window] = apply(this.#window, entry, this.following);
-    if (window !== this.#window) this.#window = window;
-    if (result === 'hole') void this.#fill();
+    if (this.#take(entry) === 'hole') void this.#fill();
+  }
+
+  #take(entry: Entry, next?: boolean): string {
+    const cited = entry.target_seq === undefined ? undefined : this.#quotes.get(entry.target_seq);
+    if (cited) this.cite(actOnQuote(cited, entry));
+    const [result, window] = apply(this.#window, entry, this.following, next);
+    if (window !== this.#window) this.#show(window);
+    return result;
+  }
+
+  /** Shows rows with what is wished, and with the quotes that live entries come without. */
+  #show(window: Window): void {
+    let { rows } = window;
+    for (const wish of this.#wishes.values()) rows = fold(rows, wish);
+    if (rows.some((m) => this.#lacksQuote(m))) {
+      rows = rows.map((m) => {
+        if (!this.#lacksQuote(m)) return m;
+        const row = rows.find((r) => r.seq === m.reply_to);
+        const quote = row ? quoteOf(row) : this.#quotes.get(m.reply_to!);
+        if (quote === undefined) void this.#fetchQuote(m.reply_to!);
+        return quote ? { ...m, quote } : m;
+      });
+    }
+    this.#window = rows === window.rows ? window : { ...window, rows };
+  }
+
+  #lacksQuote(m: Message): boolean {
+    return m.reply_to !== undefined && m.quote === undefined && !m.deleted;
+  }
+
+  async #fetchQuote(seq: number): Promise<void> {
+    this.#quotes.set(seq, null);
+    const life = this.#life;
+    try {
+      const { messages } = await this.#source.page({ around: seq }, 1);
+      const message = messages.find((m) => m.seq === seq && m.kind === 'message');
+      if (life !== this.#life || !message) return; // from before one was here
+      this.cite(quoteOf(message));
+      this.#show(this.#window);
+    } catch (err) {
+      asApiError(err);
+      this.#quotes.delete(seq); // the next change of the rows asks again
+    }
+  }
+
+  /** Shows what one's own reaction does, whatever the log says, until that is granted. */
+  wish(entry: Entry): void {
+    this.#wishes.set(`${entry.target_seq} ${entry.emoji}`, entry);
+    this.#show(this.#window);
+  }
+
+  /** What was wished for is so: what the log says from now on counts. */
+  grant(target_seq: number, emoji: string): void {
+    this.#wishes.delete(`${target_seq} ${emoji}`);
   }
 
   /** The conversation is known to reach this far. */
@@ -127,8 +199,7 @@ export class Log {
   }
 
   async loadAfter(): Promise<void> {
-    if (this.hasAfter) await this.#load('after', { after: this.#window.to }, append);
-    void this.#fill(); // what came while the window did not reach the end
+    if (this.hasAfter) await this.#load('after', { after: lastSeq(this.rows) }, append);
   }
 
   async #load(end: 'before' | 'after', bound: Bound, put: (w: Window, p: Page) => Window): Promise<void> {
@@ -138,7 +209,7 @@ export class Log {
     this.stuck = null;
     try {
       const page = await this.#source.page(bound, pageRows);
-      if (life === this.#life) this.#window = put(this.#window, page);
+      if (life === this.#life) this.#show(put(this.#window, page));
     } catch (err) {
       if (life !== this.#life) return;
       asApiError(err);
@@ -146,9 +217,10 @@ export class Log {
     } finally {
       if (life === this.#life) this.busy = null;
     }
+    void this.#fill(); // what came meanwhile
   }
 
-  /** Fetches what is missing at the end, or leaves a long way for the reader to jump. */
+  /** Fetches what happened since, or leaves a long way for the reader to jump. */
   async #fill(): Promise<void> {
     if (this.#filling) return;
     clearTimeout(this.#again);
@@ -156,18 +228,17 @@ export class Log {
     this.#filling = true;
     try {
       while (life === this.#life && this.held !== null && this.held < this.#known) {
-        if (this.#known - this.held > maxGap) {
-          this.#window = { ...this.#window, hasAfter: true };
-          return;
-        }
-        const { entries, last_seq } = await this.#source.entries(this.held, 100);
-        if (life !== this.#life) return;
-        this.#failures = 0;
-        this.#known = Math.max(this.#known, last_seq);
         const before = this.held;
-        for (const entry of entries) {
-          const [, window] = apply(this.#window, entry, this.following);
-          this.#window = window;
+        if (this.#known - before > maxGap) {
+          this.#show({ ...this.#window, hasAfter: true });
+          await this.#renew();
+        } else {
+          const { entries, last_seq } = await this.#source.entries(before, 100);
+          if (life !== this.#life) return;
+          this.#failures = 0;
+          this.#known = Math.max(this.#known, last_seq);
+          // Their order is the server's word: what it gives next is next.
+          for (const entry of entries) this.#take(entry, true);
         }
         if (this.held === before) return; // no progress: the next entry or sync tries again
       }
@@ -179,5 +250,21 @@ export class Log {
     } finally {
       if (life === this.#life) this.#filling = false;
     }
+  }
+
+  /** So much happened that the rows are fetched anew rather than every step. */
+  async #renew(): Promise<void> {
+    const life = this.#life;
+    let after = (this.rows[0]?.seq ?? 1) - 1;
+    let to = Infinity;
+    while (life === this.#life && after < lastSeq(this.rows)) {
+      const page = await this.#source.page({ after }, pageRows);
+      if (life !== this.#life) return;
+      to = Math.min(to, page.last_seq);
+      this.#show(renew(this.#window, page));
+      if (page.messages.length === 0) break;
+      after = lastSeq(page.messages);
+    }
+    if (life === this.#life && to < Infinity) this.#window = { ...this.#window, to: Math.max(to, this.#window.to) };
   }
 }

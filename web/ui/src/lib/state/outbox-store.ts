@@ -6,6 +6,10 @@ export interface Queued {
   user_id: string;
   conversation_id: string;
   body: string;
+  /** The seq of the message it answers. Older pages queued without, as without mentions. */
+  reply_to?: number;
+  /** The members it names. */
+  mentions?: string[];
   /** When it was written, RFC 3339. */
   created_at: string;
   /** Its place in the queue: sorts after everything that was queued before. */

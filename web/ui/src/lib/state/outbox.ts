@@ -60,13 +60,14 @@ export class Outbox {
    * Writes a message down and sends it. The row is there before this returns. Tells
    * whether it could be written down.
    */
-  async enqueue(conversation_id: string, body: string): Promise<boolean> {
+  async enqueue(conversation_id: string, body: string, o: Pick<Queued, 'reply_to' | 'mentions'> = {}): Promise<boolean> {
     const client_id = uuidv7();
     const item: Queued = {
       client_id,
       user_id: this.#o.user_id,
       conversation_id,
       body,
+      ...o,
       created_at: new Date().toISOString(),
       place: client_id,
       state: 'queued',
@@ -209,8 +210,8 @@ const acknowledged = (item: Queued, sent: Sent): Pending => ({
 });
 
 function toPending(i: Queued): Pending {
-  const { client_id, conversation_id, body, created_at, state, code, detail } = i;
-  return { client_id, conversation_id, body, created_at, state, ...(code ? { code } : {}), ...(detail ? { detail } : {}) };
+  const { user_id: _u, place: _p, ...pending } = i;
+  return pending;
 }
 
 /** Will the same message be refused again however often it is sent? */

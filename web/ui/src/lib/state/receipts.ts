@@ -9,6 +9,8 @@ export type Mark = 'delivered' | 'read';
 interface Options {
   send(mark: Mark, conversation_id: string, seq: number): Promise<unknown>;
   connected(): boolean;
+  /** Is one no longer in the conversation? The server then takes no marks of it. */
+  closed(conversation_id: string): boolean;
 }
 
 /** Marks are gathered this long, in milliseconds. */
@@ -54,6 +56,7 @@ export class Receipts {
           return;
         }
         owed.delete(id);
+        if (this.#o.closed(id)) continue;
         this.#o.send(mark, id, seq).then(
           () => (this.#failures = 0),
           (err) => this.#refused(mark, id, seq, asApiError(err)),

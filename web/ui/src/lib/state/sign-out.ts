@@ -6,4 +6,5 @@ export async function signOut(live: Live): Promise<void> {
   await session.signOut();
   await live.outbox.clear();
   live.drafts.clear();
+  live.composing.clear();
 }

@@ -1,10 +1,19 @@
 import { Lexer, Tokenizer, type MarkedToken, type Token, type Tokens } from 'marked';
+import { split, type Named } from './mentions';
 
 // What a message's text becomes: a tree of a few kinds of nodes that components render.
 // There is no way from here to HTML.
 
+/** Somebody whom a message names, as the reader is shown them. */
+export interface Mentioned extends Named {
+  name: string;
+  /** The reader. */
+  me: boolean;
+}
+
 export type Inline =
   | { kind: 'text'; text: string }
+  | { kind: 'mention'; person: Mentioned }
   | { kind: 'code'; text: string }
   | { kind: 'break' }
   | { kind: 'strong'; inlines: Inline[] }
@@ -53,8 +62,35 @@ function hostile(text: string): boolean {
   return (text.match(/[*_~[\]<]/g)?.length ?? 0) > 2000 || /^[ \t]*(?:(?:>|[-*+]|\d+[.)])[ \t]*){12}/m.test(text);
 }
 
-/** Never throws: what cannot be understood is text. */
-export function parse(text: string): Block[] {
+/** Never throws: what cannot be understood is text. People are those whom it may name. */
+export function parse(text: string, people: readonly Mentioned[] = []): Block[] {
+  const blocks = parseMarkup(text);
+  return people.length > 0 ? blocks.map((b) => nameInBlock(b, people)) : blocks;
+}
+
+function nameInBlock(b: Block, people: readonly Mentioned[]): Block {
+  switch (b.kind) {
+    case 'text':
+      return { ...b, inlines: nameIn(b.inlines, people) };
+    case 'quote':
+      return { ...b, blocks: b.blocks.map((c) => nameInBlock(c, people)) };
+    case 'list':
+      return { ...b, items: b.items.map((item) => item.map((c) => nameInBlock(c, people))) };
+    default:
+      return b;
+  }
+}
+
+function nameIn(inlines: Inline[], people: readonly Mentioned[]): Inline[] {
+  return inlines.flatMap((i): Inline[] => {
+    if (i.kind === 'text') {
+      return split(i.text, people).map((part) => (typeof part === 'string' ? { kind: 'text', text: part } : { kind: 'mention', person: part }));
+    }
+    return i.kind === 'strong' || i.kind === 'em' || i.kind === 'del' ? [{ ...i, inlines: nameIn(i.inlines, people) }] : [i];
+  });
+}
+
+function parseMarkup(text: string): Block[] {
   if (!markup.test(text) || hostile(text)) return [plain(text)];
   try {
     const lexer = new Lexer({ gfm: true, breaks: true, tokenizer: new ChatTokenizer() });
@@ -162,11 +198,12 @@ export function safeHref(href: string): string | null {
 }
 
 /** The text on one line without its markup, for a list. At most 200 characters. */
-export function preview(text: string): string {
+export function preview(text: string, people: readonly Mentioned[] = []): string {
   const flatInlines = (inlines: Inline[]): string =>
     inlines
       .map((i) => {
         if (i.kind === 'text' || i.kind === 'code') return i.text;
+        if (i.kind === 'mention') return `@${i.person.name}`;
         return i.kind === 'break' ? ' ' : flatInlines(i.inlines);
       })
       .join('');
@@ -183,7 +220,7 @@ export function preview(text: string): string {
         return b.kind === 'quote' ? flat(b.blocks) : b.items.map(flat).join(' ');
       })
       .join(' ');
-  return flat(parse(text.slice(0, 400))).replace(/\s+/g, ' ').trim().slice(0, 200);
+  return flat(parse(text.slice(0, 400), people)).replace(/\s+/g, ' ').trim().slice(0, 200);
 }
 
 const emoji = /^[\p{Extended_Pictographic}\p{Emoji_Modifier}\p{Regional_Indicator}\u{fe0f}\u{200d}\s]+$/u;

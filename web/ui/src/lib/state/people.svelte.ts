@@ -1,0 +1,74 @@
+import { SvelteMap } from 'svelte/reactivity';
+import { asApiError } from '../api/errors';
+
+export interface Person {
+  id: string;
+  username: string;
+  display_name: string;
+}
+
+/** So many are asked for at once. */
+const batch = 100;
+
+/**
+ * Who people are, by id. Whoever is asked for and not known is fetched, together with the
+ * others asked for in the same moment; what shows their name follows by itself.
+ */
+export class People {
+  #known = new SvelteMap<string, Person>();
+  #wanted = new Set<string>();
+  #asked = new Set<string>();
+  #failed = new Set<string>();
+  #fetch: (ids: string[]) => Promise<Person[]>;
+
+  constructor(fetch: (ids: string[]) => Promise<Person[]>) {
+    this.#fetch = fetch;
+  }
+
+  /** Somebody, if they are known by now. */
+  get(id: string): Person | undefined {
+    const person = this.#known.get(id);
+    if (!person && id !== '' && !this.#asked.has(id)) {
+      if (this.#wanted.size === 0) queueMicrotask(() => void this.#ask());
+      this.#wanted.add(id);
+    }
+    return person;
+  }
+
+  /** What somebody is called; empty until it is known. */
+  name(id: string): string {
+    return this.get(id)?.display_name ?? '';
+  }
+
+  /** Asks again for those who could not be had. Called when the connection is back. */
+  retry(): void {
+    const failed = [...this.#failed];
+    this.#failed.clear();
+    for (const id of failed) this.get(id);
+  }
+
+  put(people: Iterable<Person>): void {
+    for (const p of people) {
+      const old = this.#known.get(p.id);
+      if (old?.display_name !== p.display_name || old.username !== p.username) this.#known.set(p.id, p);
+    }
+  }
+
+  async #ask(): Promise<void> {
+    const ids = [...this.#wanted];
+    this.#wanted.clear();
+    for (const id of ids) this.#asked.add(id); // nobody who does not exist is asked for for ever
+    for (let i = 0; i < ids.length; i += batch) {
+      const some = ids.slice(i, i + batch);
+      try {
+        this.put(await this.#fetch(some));
+      } catch (err) {
+        asApiError(err);
+        for (const id of some) {
+          this.#asked.delete(id); // the next who looks asks again
+          this.#failed.add(id);
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,29 @@
+import type { Conversation, Message } from '../api/types';
+
+/** The reactions that are one click away. */
+export const quickEmoji = ['👍', '❤️', '😂', '😮', '😢', '🙏'];
+
+/** What one can do with a message. */
+export interface Reach {
+  react: boolean;
+  reply: boolean;
+  edit: boolean;
+  copyText: boolean;
+  copyLink: boolean;
+  delete: boolean;
+}
+
+/** Open: it is stored, and one is still in the conversation. */
+export function reachOf(m: Message, c: Conversation, me: string, open: boolean): Reach {
+  const alive = m.kind === 'message' && !m.deleted;
+  const mine = m.sender_id === me;
+  const rules = c.kind === 'group' && c.role !== 'member';
+  return {
+    react: open && alive,
+    reply: open && alive,
+    edit: open && alive && mine,
+    copyText: alive,
+    copyLink: open && m.kind === 'message',
+    delete: open && alive && (mine || rules),
+  };
+}

@@ -1,0 +1,157 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import type { Member } from '../src/lib/api/types';
+import { Composing } from '../src/lib/state/composing.svelte';
+import { Drafts } from '../src/lib/state/drafts.svelte';
+import { quoteOf } from '../src/lib/state/fold';
+import { Mentions } from '../src/lib/state/mentions.svelte';
+import { conversation, me, message } from './make';
+
+const person = (username: string, display_name: string): Member => ({ user_id: `id-${username}`, role: 'member', username, display_name });
+const ada = person('ada', 'Ada Lovelace');
+const ben = person('ben', 'Ben Okri');
+const self = { ...person('me', 'Me'), user_id: me };
+
+describe('naming people while writing', () => {
+  beforeEach(() => {
+    vi.useFakeTimers();
+    vi.spyOn(console, 'error').mockImplementation(() => {});
+  });
+  afterEach(() => {
+    vi.useRealTimers();
+    vi.restoreAllMocks();
+  });
+
+  const group = { ...conversation({ kind: 'group', member_count: 3 }), members: [self, ada] };
+  const stage = (of = group, members = [self, ada, ben]) => {
+    const fetch = vi.fn(async () => members);
+    let now = of;
+    return { mentions: new Mentions(me, () => now, fetch), fetch, change: (to: typeof of) => (now = to) };
+  };
+  const offered = (m: Mentions): string[] => m.matches.map((p) => p.username);
+
+  test('those who are known are offered at once, the others when they are there', async () => {
+    const { mentions, fetch } = stage();
+    mentions.look('hi', 2);
+    expect(fetch).not.toHaveBeenCalled();
+    mentions.look('hi @', 4);
+    expect(offered(mentions)).toEqual(['ada']);
+    await vi.runAllTimersAsync();
+    expect(offered(mentions)).toEqual(['ada', 'ben']); // and never oneself
+    mentions.look('hi @b', 5);
+    expect(offered(mentions)).toEqual(['ben']);
+    expect(fetch).toHaveBeenCalledTimes(1);
+  });
+
+  test('choosing puts the username where one was typing', async () => {
+    const { mentions } = stage();
+    mentions.look('hi @b, there', 5);
+    await vi.runAllTimersAsync();
+    expect(mentions.choose(ben)).toEqual({ text: 'hi @ben , there', caret: 8 });
+    mentions.look('hi @b there', 5);
+    expect(mentions.choose(ben)).toEqual({ text: 'hi @ben there', caret: 8 });
+    expect(mentions.in('hi @ben there')).toEqual(['id-ben']);
+  });
+
+  test('waved away they stay away for that word, and only for that', async () => {
+    const { mentions } = stage();
+    mentions.look('@', 1);
+    mentions.dismiss();
+    mentions.look('@a', 2);
+    expect(offered(mentions)).toEqual([]);
+    mentions.look('@a @', 4);
+    expect(offered(mentions)).toEqual(['ada']);
+    mentions.hide();
+    mentions.look('@a @a', 5);
+    expect(offered(mentions)).toEqual(['ada']);
+  });
+
+  test('round and round with the arrow keys', async () => {
+    const { mentions } = stage();
+    mentions.look('@', 1);
+    await vi.runAllTimersAsync();
+    mentions.move(1);
+    expect(mentions.at).toBe(1);
+    mentions.move(1);
+    expect(mentions.at).toBe(0);
+    mentions.move(-1);
+    expect(mentions.at).toBe(1);
+  });
+
+  test('are fetched again when somebody came or went, and after a while', async () => {
+    const { mentions, fetch, change } = stage();
+    mentions.look('@', 1);
+    await vi.runAllTimersAsync();
+    change({ ...group, member_count: 4 });
+    mentions.look('@', 1);
+    await vi.runAllTimersAsync();
+    expect(fetch).toHaveBeenCalledTimes(2);
+    vi.setSystemTime(Date.now() + 6 * 60_000);
+    mentions.look('@', 1);
+    expect(fetch).toHaveBeenCalledTimes(3);
+  });
+
+  test('what could not be fetched is said, and tried again, but not with every key', async () => {
+    const { mentions, fetch } = stage();
+    fetch.mockRejectedValueOnce(new Error('gone'));
+    mentions.look('@', 1);
+    await vi.runAllTimersAsync();
+    expect(mentions.error).not.toBe(null);
+    mentions.look('@b', 2);
+    expect(fetch).toHaveBeenCalledTimes(1);
+    vi.setSystemTime(Date.now() + 4_000);
+    mentions.look('@b', 2);
+    await vi.runAllTimersAsync();
+    expect(mentions.error).toBe(null);
+    expect(offered(mentions)).toEqual(['ben']);
+  });
+
+  test('there is nobody to name where only two talk', () => {
+    const { mentions, fetch } = stage({ ...group, kind: 'direct' });
+    mentions.look('@', 1);
+    expect(offered(mentions)).toEqual([]);
+    expect(mentions.in('@ada')).toEqual([]);
+    expect(fetch).not.toHaveBeenCalled();
+  });
+});
+
+describe('what a composer is at', () => {
+  const storage = (): Storage => {
+    const items = new Map<string, string>();
+    return {
+      get length() {
+        return items.size;
+      },
+      key: (i: number) => [...items.keys()][i] ?? null,
+      getItem: (k: string) => items.get(k) ?? null,
+      setItem: (k: string, v: string) => void items.set(k, v),
+      removeItem: (k: string) => void items.delete(k),
+      clear: () => items.clear(),
+    };
+  };
+
+  test('an answer is kept over a reload, by conversation', () => {
+    const s = storage();
+    const before = new Composing(new Drafts('a:', s));
+    before.answer('c', quoteOf(message(4)));
+    before.flush();
+    const after = new Composing(new Drafts('a:', s));
+    expect(after.answering('c')).toEqual(quoteOf(message(4)));
+    expect(after.answering('d')).toBe(null);
+    after.answer('c', null);
+    after.flush();
+    expect(new Composing(new Drafts('a:', s)).answering('c')).toBe(null);
+    s.setItem('a:c', 'not JSON');
+    expect(new Composing(new Drafts('a:', s)).answering('c')).toBe(null);
+  });
+
+  test('an edit keeps its text while it is tried, and is gone when it is given up', () => {
+    const composing = new Composing(new Drafts('a:', null));
+    composing.edit(message(4));
+    expect(composing.editing('c')).toMatchObject({ text: 'text 4', busy: false, error: null });
+    composing.amend('c', { text: 'better', busy: true });
+    expect(composing.editing('c')).toMatchObject({ text: 'better', busy: true, message: { seq: 4 } });
+    composing.stopEditing('c');
+    composing.amend('c', { busy: false });
+    expect(composing.editing('c')).toBe(null);
+  });
+});

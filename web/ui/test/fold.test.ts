@@ -1,0 +1,110 @@
+import { describe, expect, test } from 'vitest';
+import type { Entry, Message } from '../src/lib/api/types';
+import { fold, quoteOf } from '../src/lib/state/fold';
+import { action, me, message, range, you } from './make';
+
+const after = (rows: Message[], ...entries: Entry[]): Message[] => entries.reduce(fold, rows);
+const only = (m: Message, ...entries: Entry[]): Message => after([m], ...entries)[0]!;
+
+describe('an edit', () => {
+  const edit = action(5, 'edit', 1, { body: 'better', mentions: ['ada'] });
+
+  test('is the text from then on, and says when', () => {
+    const m = only(message(1, { mentions: ['ben'] }), edit);
+    expect(m).toMatchObject({ body: 'better', mentions: ['ada'], edited_at: edit.created_at, seq: 1, created_at: message(1).created_at });
+    expect(only(m, action(6, 'edit', 1, { body: 'nobody named' }))).not.toHaveProperty('mentions');
+  });
+
+  test('twice changes nothing, so that nothing is drawn again', () => {
+    const rows = after([message(1)], edit);
+    expect(after(rows, edit)).toBe(rows);
+  });
+
+  test('keeps the reactions and what is answered', () => {
+    const m = only(message(3, { reply_to: 1 }), action(4, 'reaction_added', 3, { emoji: '👍' }), action(5, 'edit', 3, { body: 'b' }));
+    expect(m).toMatchObject({ reply_to: 1, reactions: [{ emoji: '👍', user_ids: [you] }] });
+  });
+
+  test('of a message that is not held does nothing', () => {
+    const rows = range(1, 3);
+    expect(after(rows, action(9, 'edit', 7, { body: 'x' }))).toBe(rows);
+    expect(after(rows, message(4))).toBe(rows);
+  });
+});
+
+describe('a deletion', () => {
+  const gone = action(5, 'delete', 1);
+
+  test('leaves nothing of the text, and keeps the place', () => {
+    const m = only(
+      message(1, { mentions: ['ada'], client_id: 'x' }),
+      action(3, 'reaction_added', 1, { emoji: '👍' }),
+      action(4, 'edit', 1, { body: 'b' }),
+      gone,
+    );
+    expect(m).toMatchObject({ seq: 1, deleted: true, client_id: 'x' });
+    for (const field of ['body', 'mentions', 'reactions', 'edited_at']) expect(m).not.toHaveProperty(field);
+  });
+
+  test('is for good: what comes after it changes nothing', () => {
+    const rows = after([message(1)], gone);
+    expect(after(rows, gone, action(6, 'edit', 1, { body: 'back' }), action(7, 'reaction_added', 1, { emoji: '👍' }))).toBe(rows);
+  });
+
+  test('is not for lines about people', () => {
+    const rows = [message(1, { kind: 'title_changed', title: 'T' })];
+    expect(after(rows, gone)).toBe(rows);
+  });
+});
+
+describe('reactions', () => {
+  const add = (seq: number, emoji: string, sender_id: string): Entry => action(seq, 'reaction_added', 1, { emoji, sender_id });
+  const remove = (seq: number, emoji: string, sender_id: string): Entry => action(seq, 'reaction_removed', 1, { emoji, sender_id });
+
+  test('of several people stand together, in the order of their first use', () => {
+    const m = only(message(1), add(2, '👍', you), add(3, '🎉', me), add(4, '👍', me));
+    expect(m.reactions).toEqual([
+      { emoji: '👍', user_ids: [you, me] },
+      { emoji: '🎉', user_ids: [me] },
+    ]);
+  });
+
+  test('are one for each person and emoji, however often they are told', () => {
+    const rows = after([message(1)], add(2, '👍', me));
+    expect(after(rows, add(2, '👍', me), add(3, '👍', me))).toBe(rows);
+  });
+
+  test('go one by one, and their chip with the last', () => {
+    const two = only(message(1), add(2, '👍', you), add(3, '👍', me));
+    expect(only(two, remove(4, '👍', you)).reactions).toEqual([{ emoji: '👍', user_ids: [me] }]);
+    expect(only(two, remove(4, '👍', you), remove(5, '👍', me)).reactions).toEqual([]);
+    const rows = [message(1)];
+    expect(after(rows, remove(4, '👍', you))).toBe(rows);
+  });
+
+  test('replayed from any earlier point end as they were', () => {
+    const log = [add(2, '👍', me), add(3, '🎉', you), remove(4, '👍', me), add(5, '👍', you), action(6, 'edit', 1, { body: 'b' }), remove(7, '🎉', you)];
+    const end = after([message(1)], ...log);
+    for (let from = 0; from < log.length; from++) expect(after(end, ...log.slice(from))[0]).toEqual(end[0]);
+  });
+});
+
+describe('a quote', () => {
+  const quote = quoteOf(message(1));
+
+  test('follows the message that it is of', () => {
+    const rows = [message(3, { reply_to: 1, quote }), message(4)];
+    const edited = after(rows, action(5, 'edit', 1, { body: 'better' }));
+    expect(edited[0]!.quote).toEqual({ seq: 1, sender_id: you, body: 'better', deleted: false });
+    expect(edited[1]).toBe(rows[1]);
+    const deleted = after(edited, action(6, 'delete', 1));
+    expect(deleted[0]!.quote).toEqual({ seq: 1, sender_id: you, body: '', deleted: true });
+    expect(after(deleted, action(7, 'edit', 1, { body: 'back' }))).toBe(deleted);
+    expect(after(rows, action(5, 'reaction_added', 1, { emoji: '👍' }))).toBe(rows);
+  });
+
+  test('is short, and does not cut a character in two', () => {
+    expect([...quoteOf(message(1, { body: '👍'.repeat(300) })).body]).toHaveLength(200);
+    expect(quoteOf(message(1, { body: undefined, deleted: true }))).toEqual({ seq: 1, sender_id: you, body: '', deleted: true });
+  });
+});
