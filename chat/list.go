@@ -77,7 +77,8 @@ const (
 	pageColumns = `
 SELECT m.user_id, m.role, m.from_seq, m.joined_seq,
        c.id, c.kind, coalesce(c.title, '') AS title, c.share_history, c.last_seq, c.last_entry_at
-FROM members m JOIN conversations c ON c.id = m.conversation_id
+FROM members m CROSS JOIN LATERAL (
+    SELECT * FROM conversations k WHERE k.id = m.conversation_id OFFSET 0) c -- looked up one by one: a hash join would read everybody's
 WHERE m.until_seq IS NULL `
 
 	faceOf = `
@@ -85,19 +86,18 @@ SELECT v.user_id, v.id, v.kind, v.title, v.role, v.share_history, v.last_seq, v.
        greatest(w.delivered_seq, w.read_seq, 0), coalesce(w.read_seq, 0), u.messages, u.mentions,
        (SELECT count(*) FROM members a WHERE a.conversation_id = v.id AND a.until_seq IS NULL),
        (SELECT json_agg(json_build_object('user_id', x.user_id, 'role', x.role,
-                                          'username', x.username, 'display_name', x.display_name))
-          FROM (SELECT o.user_id, o.role, n.username, n.display_name
-                FROM members o JOIN users n ON n.id = o.user_id
+                                          'username', n.username, 'display_name', n.display_name) ORDER BY x.joined_seq, x.user_id)
+          FROM (SELECT * FROM members o
                 WHERE o.conversation_id = v.id AND o.until_seq IS NULL
-                ORDER BY o.joined_seq, o.user_id LIMIT $1) x),
+                ORDER BY o.joined_seq, o.user_id LIMIT $1) x JOIN users n ON n.id = x.user_id),
        ` + MessageColumns + `
 FROM page v
 LEFT JOIN receipts w ON w.conversation_id = v.id AND w.user_id = v.user_id
 CROSS JOIN LATERAL (
     SELECT count(*) FILTER (WHERE n.kind = 'message') AS messages,
-           count(*) FILTER (WHERE n.detail -> 'mentions' ? v.user_id::text AND NOT EXISTS (
+           count(*) FILTER (WHERE CASE WHEN n.detail -> 'mentions' ? v.user_id::text THEN NOT EXISTS (
                SELECT FROM entries a
-               WHERE a.conversation_id = v.id AND a.target_seq = coalesce(n.target_seq, n.seq) AND a.seq > n.seq AND a.kind = 'edit')) AS mentions
+               WHERE a.conversation_id = v.id AND a.target_seq = coalesce(n.target_seq, n.seq) AND a.seq > n.seq AND a.kind = 'edit') END) AS mentions
     FROM entries n
     WHERE n.conversation_id = v.id AND n.seq > greatest(w.read_seq, v.joined_seq)
       AND coalesce(n.target_seq, n.seq) > greatest(w.read_seq, v.joined_seq)
