@@ -55,6 +55,22 @@ type actionData struct {
 	Remove         bool              `json:"remove"`
 }
 
+// action is what the frame of a kind asks for.
+func (d actionData) action(kind Kind, sender accounts.UserID) (Action, error) {
+	a := Action{Kind: kind, ConversationID: d.ConversationID, SenderID: sender, ClientID: d.ClientID, TargetSeq: d.Seq}
+	switch {
+	case d.ClientID == uuid.Nil:
+		return Action{}, invalid("client_id", "is missing")
+	case kind == KindEdit:
+		a.Body, a.Mentions = d.Body, d.Mentions
+	case kind == KindReactionAdded && d.Remove:
+		a.Kind, a.Emoji = KindReactionRemoved, d.Emoji
+	case kind == KindReactionAdded:
+		a.Emoji = d.Emoji
+	}
+	return a, nil
+}
+
 // frameAct answers when the action is stored: what a client does to a message happens in
 // the order in which it was sent.
 func (s *Service) frameAct(kind Kind) hub.Handler {
@@ -63,19 +79,9 @@ func (s *Service) frameAct(kind Kind) hub.Handler {
 		if err := r.Bind(&data); err != nil {
 			return nil, err
 		}
-		a := Action{
-			Kind: kind, ConversationID: data.ConversationID, SenderID: accounts.UserID(r.Conn.UserID), ClientID: data.ClientID,
-			TargetSeq: data.Seq,
-		}
-		switch {
-		case data.ClientID == uuid.Nil:
-			return nil, invalid("client_id", "is missing")
-		case kind == KindEdit:
-			a.Body, a.Mentions = data.Body, data.Mentions
-		case kind == KindReactionAdded && data.Remove:
-			a.Kind, a.Emoji = KindReactionRemoved, data.Emoji
-		case kind == KindReactionAdded:
-			a.Emoji = data.Emoji
+		a, err := data.action(kind, accounts.UserID(r.Conn.UserID))
+		if err != nil {
+			return nil, err
 		}
 		return s.Act(ctx, a)
 	}
