@@ -11,29 +11,29 @@ import (
 const (
 	manyConversations = 1000
 	manyEntries       = 60
-	manyMembers       = 100
+	manyMembers       = 40
 )
 
-// busy puts somebody into 1,000 groups of 100 people that have 60 entries each, a third of
-// them edits and reactions; and makes four times as many groups of others.
+// busy puts somebody into 1,000 groups of 40 people that have 60 entries each, a third of them
+// edits and reactions; and makes four times as many, silent ones, of pairs of others.
 func (b *bundle) busy(ann accounts.UserID) {
 	b.t.Helper()
+	const friend = `('00000000-0000-7000-8000-' || lpad((%s)::text, 12, '0'))::uuid`
 	b.exec(`INSERT INTO users (id, username, display_name, password_hash, role)
-	    SELECT gen_random_uuid(), 'friend' || n, 'Friend', '', 'member' FROM generate_series(1, 200) n`)
-	b.exec(fmt.Sprintf(`INSERT INTO conversations (id, kind, title, last_seq, last_entry_at)
-	    SELECT gen_random_uuid(), 'group', n::text, %d, timestamptz '2026-01-01' + n * interval '1 minute' FROM generate_series(1, %d) n`, manyEntries, 5*manyConversations))
-	b.exec(fmt.Sprintf(`INSERT INTO members (conversation_id, user_id, role, joined_seq, from_seq)
-	    SELECT c.id, u.id, 'member', 1, 1 FROM conversations c JOIN users u ON u.username LIKE 'friend%%'
-	       AND CASE WHEN c.title::int %% 5 = 0 THEN substr(u.username, 7)::int < %d ELSE (substr(u.username, 7)::int + c.title::int) %% 100 = 0 END`, manyMembers))
-	b.exec(`INSERT INTO members (conversation_id, user_id, role, joined_seq, from_seq)
-	    SELECT id, '`+ann.String()+`', 'member', 1, 1 FROM conversations WHERE title::int % 5 = 0`,
-		`INSERT INTO receipts (conversation_id, user_id, delivered_seq, read_seq) SELECT conversation_id, user_id, 20, 10 FROM members`)
-	b.exec(fmt.Sprintf(`INSERT INTO entries (conversation_id, seq, kind, sender_id, created_at, body, target_seq)
-	    SELECT c.id, n, CASE WHEN n = 1 THEN 'created' WHEN n %% 3 > 0 THEN 'message' WHEN n %% 2 = 0 THEN 'edit' ELSE 'reaction_added' END,
-	           u.id, now(), CASE WHEN n > 1 THEN 'x' END, CASE WHEN n %% 3 = 0 THEN n - 1 END
-	    FROM conversations c CROSS JOIN generate_series(1, %d) n JOIN users u ON u.username = 'friend1'
-	    WHERE c.title::int %% 5 = 0`, manyEntries))
-	b.exec(`VACUUM ANALYZE`)
+	        SELECT `+fmt.Sprintf(friend, "n")+`, 'friend' || n, 'Friend', '', 'member' FROM generate_series(0, 99) n`,
+		fmt.Sprintf(`INSERT INTO conversations (id, kind, title, last_seq, last_entry_at)
+	        SELECT gen_random_uuid(), 'group', n::text, %d, timestamptz '2026-01-01' + n * interval '1 minute' FROM generate_series(1, %d) n`, manyEntries, 5*manyConversations),
+		`CREATE VIEW hers AS SELECT * FROM conversations WHERE title::int % 5 = 0`,
+		`INSERT INTO members (conversation_id, user_id, role, joined_seq, from_seq) SELECT id, '`+ann.String()+`', 'member', 1, 1 FROM hers`,
+		`INSERT INTO members (conversation_id, user_id, role, joined_seq, from_seq)
+	        SELECT id, `+fmt.Sprintf(friend, "n")+fmt.Sprintf(`, 'member', 1, 1 FROM hers, generate_series(1, %d) n`, manyMembers-1),
+		`INSERT INTO members (conversation_id, user_id, role, joined_seq, from_seq)
+	        SELECT id, `+fmt.Sprintf(friend, "(title::int / 5 + n * 50) % 100")+`, 'member', 1, 1 FROM conversations, generate_series(0, 1) n WHERE title::int % 5 > 0`,
+		`INSERT INTO receipts (conversation_id, user_id, delivered_seq, read_seq) SELECT conversation_id, user_id, 20, 10 FROM members`,
+		`INSERT INTO entries (conversation_id, seq, kind, sender_id, created_at, body, target_seq)
+	        SELECT id, n, CASE WHEN n = 1 THEN 'created' WHEN n % 3 > 0 THEN 'message' WHEN n % 2 = 0 THEN 'edit' ELSE 'reaction_added' END, `+
+			fmt.Sprintf(friend, "1")+fmt.Sprintf(`, now(), CASE WHEN n > 1 THEN 'x' END, CASE WHEN n %% 3 = 0 THEN n - 1 END FROM hers, generate_series(1, %d) n`, manyEntries),
+		`VACUUM ANALYZE`)
 }
 
 // node is one of a query plan's.
@@ -60,8 +60,8 @@ func (n node) walk(inPage bool, visit func(n node, inPage bool)) {
 }
 
 // A page of the list of somebody in 1,000 conversations looks those up by key, and everything
-// else for the page's alone: it never reads what belongs to others, nor a group's hundreds of
-// members to show five of them.
+// else for the page's alone: it never reads what belongs to others, nor the names of
+// all members to show five of them.
 func TestLongList(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -100,7 +100,7 @@ func TestLongList(t *testing.T) {
 		if !inPage {
 			// Each conversation's log and members once, its first members' names, and the edits
 			// of what is unread where it mentions somebody.
-			most = (page + 1) * (manyMembers + 1)
+			most = (page + 1) * max(manyMembers, manyEntries)
 		}
 		if rows := (n.Rows + n.Removed) * n.Loops; rows > most {
 			t.Errorf("%g rows pass through %s", rows, name)
@@ -109,7 +109,7 @@ func TestLongList(t *testing.T) {
 			t.Errorf("%s happens %g times", name, n.Loops)
 		}
 	})
-	if buffers := top.Hit + top.Read; scans < 5 || buffers > 10*manyConversations {
+	if buffers := top.Hit + top.Read; scans < 5 || buffers > 12*manyConversations {
 		t.Errorf("%d index scans read %d pages", scans, buffers)
 	}
 
