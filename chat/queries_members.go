@@ -103,8 +103,8 @@ func (q queries) insertEntries(ctx context.Context, id ConversationID, by accoun
 		return nil, err
 	}
 	entries := make([]Entry, len(kinds))
-	for i := range entries {
-		entries[i] = Entry{ConversationID: id, Seq: first + Seq(i), Kind: kinds[i], SenderID: by, CreatedAt: at.UTC(), Detail: details[i]}
+	for i, kind := range kinds {
+		entries[i] = Entry{ConversationID: id, Seq: first + Seq(i), Kind: kind, SenderID: by, CreatedAt: at.UTC(), Detail: details[i]}
 	}
 	return entries, nil
 }
