@@ -66,6 +66,32 @@ func TestMessageRightAfterBeingAdded(t *testing.T) {
 	}
 }
 
+// Who is put out and comes back is told what the conversation looks like before its entries
+// go on, also where both are read from the log at once.
+func TestGreetedOnComingBack(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b2 := replica(t, b.db)
+	ann, ben := b.user("ann"), b.user("ben")
+	id := b.group(ann, ben)
+	c := b2.connect(ben)
+	if err := b.RemoveMember(t.Context(), ann, id, ben); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.AddMembers(t.Context(), ann, id, []accounts.UserID{ben}); err != nil {
+		t.Fatal(err)
+	}
+	b2.gates.hint(id, 3)
+	var got []string
+	for range 3 {
+		f := c.next()
+		got = append(got, fmt.Sprint(f.Type, " ", decode[Entry](t, f.Data).Kind))
+	}
+	if want := []string{"entry member_removed", "conversation group", "entry member_added"}; !slices.Equal(got, want) {
+		t.Errorf("ben hears %q", got)
+	}
+}
+
 // stretch is a membership: from the entry that began it to the one that ended it, or to the
 // end of everything.
 type stretch struct{ joined, until Seq }

@@ -21,14 +21,14 @@ func (e Entry) admitted() []accounts.UserID {
 
 // greet prepares what the connections of those whom entries of one conversation let in are
 // told first: what the conversation looks like to them. One statement for all of them, and
-// none if nobody of them is connected here. Without its greeting, a client that gets an
-// entry of a conversation it does not know asks for it.
+// none if nobody of them is connected here. Connections that are in the conversation by now
+// may have been put out before their entry passes: then they need it too. Without its
+// greeting, a client that gets an entry of a conversation it does not know asks for it.
 func (s *Service) greet(ctx context.Context, entries ...Entry) map[accounts.UserID][]byte {
 	var users []accounts.UserID
 	for _, e := range entries {
 		for _, user := range e.admitted() {
-			strange := func(c *hub.Conn) bool { return !s.byConv.Has(e.ConversationID, c) }
-			if slices.ContainsFunc(s.byUser.Conns(user), strange) {
+			if s.byUser.Any(user) {
 				users = append(users, user)
 			}
 		}
@@ -52,6 +52,8 @@ func (s *Service) greet(ctx context.Context, entries ...Entry) map[accounts.User
 // letIn lets those connections of members into a conversation that its entries have not let
 // in: another process made it, and nobody told this one.
 func (s *Service) letIn(ctx context.Context, id ConversationID, members ...accounts.UserID) {
+	strange := func(c *hub.Conn) bool { return !s.byConv.Has(id, c) }
+	members = slices.DeleteFunc(members, func(user accounts.UserID) bool { return !slices.ContainsFunc(s.byUser.Conns(user), strange) })
 	greetings := s.greet(ctx, Entry{ConversationID: id, Kind: KindCreated, Detail: Detail{UserIDs: members}})
 	for user, greeting := range greetings {
 		in, err := s.q.memberships(ctx, user, []ConversationID{id})
@@ -60,7 +62,7 @@ func (s *Service) letIn(ctx context.Context, id ConversationID, members ...accou
 		}
 		for _, m := range in {
 			for _, c := range s.byUser.Conns(user) {
-				if !s.byConv.Has(id, c) {
+				if strange(c) {
 					c.Send(greeting)
 					s.gates.join(c, m)
 				}
