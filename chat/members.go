@@ -65,7 +65,7 @@ func (s *Service) AddMembers(ctx context.Context, me accounts.UserID, id Convers
 				added = append(added, user)
 			}
 		}
-		if c.size+len(added) > s.cfg.MaxMembers {
+		if len(added) > 0 && c.size+len(added) > s.cfg.MaxMembers {
 			return s.errGroupFull()
 		}
 		if err := c.areActive(ctx, added...); err != nil {

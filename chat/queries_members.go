@@ -167,10 +167,11 @@ func (q queries) otherOwners(ctx context.Context, id ConversationID, than accoun
 }
 
 const selectHeir = `
-SELECT user_id FROM members WHERE conversation_id = $1 AND user_id <> $2 AND until_seq IS NULL
-ORDER BY role = 'admin' DESC, joined_seq, user_id LIMIT 1`
+SELECT m.user_id FROM members m JOIN users u ON u.id = m.user_id
+WHERE m.conversation_id = $1 AND m.user_id <> $2 AND m.until_seq IS NULL
+ORDER BY u.disabled_at IS NOT NULL, m.role = 'admin' DESC, m.joined_seq, m.user_id LIMIT 1`
 
-// heir is who owns a group after somebody who leaves.
+// heir is who owns a group after somebody who leaves; one who cannot sign in only if nobody can.
 func (q queries) heir(ctx context.Context, id ConversationID, of accounts.UserID) (user accounts.UserID, err error) {
 	err = q.db.QueryRow(ctx, selectHeir, id, of).Scan(&user)
 	return user, err
