@@ -23,8 +23,14 @@ type Action struct {
 	Emoji          string // only of a reaction
 }
 
-// maxReactions is how many different emoji one person may put to one message.
-const maxReactions = 20
+// What one person may do to one message at most: different emoji at a time; edits; and
+// reactions added and taken back in all. Each is an entry, and whoever reads the message
+// passes over them.
+const (
+	maxReactions = 20
+	maxEdits     = 10_000
+	maxToggles   = 200
+)
 
 func (a Action) check() error {
 	switch {
@@ -73,11 +79,17 @@ func (s *Service) Act(ctx context.Context, a Action) (Sent, error) {
 }
 
 // act tries until the outcome is known, as long as a message would. It goes around the
-// writers: an action is rare beside messages, and its one round trip holds the row of its
-// conversation no longer than theirs.
+// queue of the conversation's writer: an action is rare beside messages, and its one round
+// trip holds the row of its conversation no longer than theirs.
 func (s *Service) act(ctx context.Context, a Action) (result, error) {
 	ctx = context.WithoutCancel(ctx) // what was begun is finished
-	for since := time.Now(); ; retryPause() {
+	since := time.Now()
+	w := s.writerOf(a.ConversationID)
+	if !w.enter() {
+		return result{}, ErrOverloaded
+	}
+	defer w.exit()
+	for ; ; retryPause() {
 		one, cancel := context.WithTimeout(ctx, attemptTimeout)
 		r, err := s.q.act(one, a)
 		cancel()
@@ -93,3 +105,19 @@ func (s *Service) act(ctx context.Context, a Action) (result, error) {
 		}
 	}
 }
+
+// enter waits for the turn of an action or a change of a group among those of its writer's
+// conversations, no longer than patience. They wait here and not inside PostgreSQL for each
+// other's row lock: there every one of them would hold a connection of the pool.
+func (w *writer) enter() bool {
+	late := time.NewTimer(patience)
+	defer late.Stop()
+	select {
+	case w.acting <- struct{}{}:
+		return true
+	case <-late.C:
+		return false
+	}
+}
+
+func (w *writer) exit() { <-w.acting }

@@ -61,6 +61,11 @@ func (c *change) manages() bool { return c.role == RoleOwner || c.role == RoleAd
 // once they are stored. Errors beside f's: ErrNotMember, and invalid for a direct conversation.
 func (s *Service) change(ctx context.Context, id ConversationID, by accounts.UserID, f func(context.Context, *change) error) error {
 	ctx = context.WithoutCancel(ctx) // nothing stops halfway because who asked is gone
+	w := s.writerOf(id)
+	if !w.enter() {
+		return ErrOverloaded
+	}
+	defer w.exit()
 	var entries []Entry
 	err := s.cfg.DB.InTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		c := &change{queries: queries{tx}, id: id, by: by}

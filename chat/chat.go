@@ -30,6 +30,7 @@ var (
 	ErrNotAllowed       = problem.New(problem.Forbidden, "This is somebody else's message.")
 	ErrDeleted          = problem.New(problem.Conflict, "The message was deleted.")
 	ErrNoReplied        = problem.New(problem.Invalid, "The message replied to does not exist in this conversation.")
+	errTooOften         = problem.New(problem.TooLarge, "You have changed this message too often; write another one.")
 	errTooManyReactions = problem.Newf(problem.TooLarge, "One person puts %d different emoji to a message at most.", maxReactions)
 	ErrNoUser           = problem.New(problem.NotFound, "There is no such person.")
 	ErrWithOneself      = problem.New(problem.Invalid, "A direct conversation needs somebody else.")

@@ -163,7 +163,7 @@ func TestPruneForgetsWhatNobodyWatches(t *testing.T) {
 	ann, ben, id := b.pair()
 	c := b.connect(ben)
 	b.gates.prune()
-	if b.gates.find(id) == nil {
+	if b.gate(id) == nil {
 		t.Fatal("the gate of a watched conversation is gone")
 	}
 	_ = c.ws.CloseNow()
@@ -172,7 +172,7 @@ func TestPruneForgetsWhatNobodyWatches(t *testing.T) {
 	}
 	b.gates.prune()
 	b.gates.prune() // nobody was interested for a whole period
-	if b.gates.find(id) != nil {
+	if b.gate(id) != nil {
 		t.Fatal("the gate of a conversation that nobody watches is still there")
 	}
 	b.send(ann, id, "nobody hears it live")

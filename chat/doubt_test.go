@@ -287,7 +287,7 @@ func TestGateStopsAtAGap(t *testing.T) {
 	}
 	b.exec(`DELETE FROM entries WHERE seq = 2`)
 	b.gates.hint(id, 4)
-	gt := b.gates.find(id)
+	gt := b.gate(id)
 	deadline := time.Now().Add(5 * time.Second)
 	for reading := true; reading; {
 		gt.mu.Lock()

@@ -100,11 +100,16 @@ func (g *gates) join(c *hub.Conn, m membership) bool {
 	return true
 }
 
+// find gives a gate with its lock held; nil if nobody here is in the conversation.
 func (g *gates) find(id ConversationID) *gate {
 	s := g.shard(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.gates[id]
+	gt := s.gates[id]
+	if gt != nil {
+		gt.mu.Lock() // before prune can take it away
+	}
+	return gt
 }
 
 // encode makes the frame of an entry, or none if nobody here would get it.
@@ -119,9 +124,8 @@ func (g *gates) encode(e Entry) []byte {
 func (g *gates) deliver(e Entry, frame []byte) {
 	gt := g.find(e.ConversationID)
 	if gt == nil {
-		return // nobody here is in that conversation
+		return
 	}
-	gt.mu.Lock()
 	defer gt.mu.Unlock()
 	gt.known = max(gt.known, e.Seq)
 	switch {
@@ -144,12 +148,11 @@ func (g *gates) deliverChanges(ctx context.Context, entries []Entry) {
 		return
 	}
 	id := entries[0].ConversationID
+	greetings := g.s.greet(ctx, entries...)
 	gt := g.find(id)
 	if gt == nil {
 		return
 	}
-	greetings := g.s.greet(ctx, entries...)
-	gt.mu.Lock()
 	defer gt.mu.Unlock()
 	for _, e := range entries {
 		gt.known = max(gt.known, e.Seq)
@@ -192,7 +195,6 @@ func (g *gates) hint(id ConversationID, seq Seq) {
 	if gt == nil {
 		return
 	}
-	gt.mu.Lock()
 	defer gt.mu.Unlock()
 	gt.known = max(gt.known, seq)
 	if gt.known > gt.delivered {
@@ -206,7 +208,6 @@ func (g *gates) reach(id ConversationID, seq Seq) {
 	if gt == nil {
 		return
 	}
-	gt.mu.Lock()
 	gt.known = max(gt.known, seq)
 	follow := gt.known > gt.delivered && !gt.reading
 	gt.reading = gt.reading || follow

@@ -107,8 +107,10 @@ CROSS JOIN LATERAL (
     WHERE l.conversation_id = v.id AND l.seq >= v.from_seq AND (l.kind = 'message' OR l.seq = v.from_seq)
     ORDER BY l.seq DESC LIMIT 1) e
 CROSS JOIN LATERAL (
-    SELECT ` + Actions + ` AS actions FROM entries a
-    WHERE a.conversation_id = v.id AND a.target_seq = e.seq AND ` + Readable + `) f
+    SELECT ` + Actions + ` AS actions
+    FROM (SELECT a.*, ` + Nth + ` FROM entries a
+          WHERE a.conversation_id = v.id AND a.target_seq = e.seq AND ` + Readable + `) a
+    WHERE ` + InForce + `) f
 ORDER BY v.last_entry_at DESC, v.id DESC`
 
 	selectConversationPage = `WITH page AS MATERIALIZED (` + pageColumns + `

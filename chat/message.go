@@ -38,9 +38,17 @@ const Readable = `EXISTS (
     SELECT FROM members r WHERE r.conversation_id = a.conversation_id AND r.user_id = v.user_id
        AND a.seq >= r.from_seq AND (r.until_seq IS NULL OR a.seq <= r.until_seq))`
 
-// Actions is what happened to a message, as one value, of rows of entries under the alias a.
+// Actions is what happened to messages, one value for each: of rows of entries under the
+// alias a, with Nth among their columns and InForce as a condition.
 const Actions = `json_agg(json_build_object('seq', a.seq, 'kind', a.kind, 'sender_id', a.sender_id,
         'created_at', a.created_at, 'body', a.body, 'detail', a.detail) ORDER BY a.seq)`
+
+// Nth counts the actions of a kind on a message, the latest first. Of edits only that one is
+// in force: the text of the others, however many there are, is not even read.
+const (
+	Nth     = `row_number() OVER (PARTITION BY a.target_seq, a.kind ORDER BY a.seq DESC) AS nth`
+	InForce = `(a.kind <> 'edit' OR a.nth = 1)`
+)
 
 // MessageColumns are the columns ScanMessage takes: EntryColumns of e, the Actions that were
 // found as f.actions, and what the user v.user_id may know of the message that it answers.

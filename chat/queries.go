@@ -90,11 +90,12 @@ const (
 	notAllowed           // to do this to somebody else's message
 	wasDeleted           // the target
 	tooMany              // reactions of this person to this message
+	tooOften             // this person did something to this message
 )
 
 var outcomes = map[outcome]*problem.Error{
 	notMember: ErrNotMember, clientIDUsed: ErrClientID, noReplied: ErrNoReplied,
-	noMessage: ErrNoMessage, notAllowed: ErrNotAllowed, wasDeleted: ErrDeleted, tooMany: errTooManyReactions,
+	noMessage: ErrNoMessage, notAllowed: ErrNotAllowed, wasDeleted: ErrDeleted, tooMany: errTooManyReactions, tooOften: errTooOften,
 }
 
 // err is what the sender is told; nil for what is in the log.

@@ -20,7 +20,7 @@ WITH viewer AS MATERIALIZED (
     SELECT m.role, c.kind FROM members m JOIN conversations c ON c.id = m.conversation_id
     WHERE m.conversation_id = $1 AND m.user_id = $2 AND m.until_seq IS NULL
 ), target AS MATERIALIZED (
-    SELECT a.seq, a.sender_id, a.body, a.created_at FROM entries a, viewer v
+    SELECT a.seq, a.sender_id, a.body, a.detail, a.created_at FROM entries a, viewer v
     WHERE a.conversation_id = $1 AND a.seq = $5 AND a.kind = 'message' AND ` + Readable + `
 ), known AS MATERIALIZED (
     SELECT e.seq, e.created_at,
@@ -28,11 +28,17 @@ WITH viewer AS MATERIALIZED (
                AND (e.body IS NOT DISTINCT FROM nullif($6, '') OR e.kind = 'edit' AND e.body IS NULL) AS same
     FROM entries e WHERE e.client_id = $3 AND e.conversation_id = $1
 ), last AS MATERIALIZED (
-    SELECT a.seq, a.kind, a.body, a.created_at FROM entries a
+    SELECT a.seq, a.kind, a.body, a.detail, a.created_at FROM entries a
     WHERE a.conversation_id = $1 AND a.target_seq = $5
       AND CASE WHEN $4 IN ('edit', 'delete') THEN a.kind = $4
                ELSE a.kind IN ('reaction_added', 'reaction_removed') AND a.sender_id = $2 AND a.body = $6 END
     ORDER BY a.seq DESC LIMIT 1
+), named AS MATERIALIZED (
+    SELECT CASE WHEN $7 <> '' THEN (
+        SELECT jsonb_build_object('mentions', jsonb_agg(x.id ORDER BY x.ord))
+        FROM jsonb_array_elements_text($7::jsonb) WITH ORDINALITY AS x(id, ord)
+        WHERE EXISTS (SELECT FROM members m WHERE m.conversation_id = $1 AND m.user_id = x.id::uuid AND m.until_seq IS NULL)
+        HAVING count(*) > 0) END AS detail
 ), decided AS MATERIALIZED (
     SELECT CASE
                WHEN k.same THEN 1
@@ -44,7 +50,8 @@ WITH viewer AS MATERIALIZED (
                WHEN $4 = 'delete' AND t.body IS NULL THEN 1
                WHEN $4 = 'reaction_removed' AND (t.body IS NULL OR l.kind IS DISTINCT FROM 'reaction_added') THEN 1
                WHEN t.body IS NULL THEN 7
-               WHEN $4 = 'edit' AND coalesce(l.body, t.body) = $6 THEN 1
+               WHEN $4 = 'edit' AND coalesce(l.body, t.body) = $6
+                    AND (SELECT detail FROM named) IS NOT DISTINCT FROM CASE WHEN l.seq IS NULL THEN t.detail ELSE l.detail END THEN 1
                WHEN $4 = 'reaction_added' AND l.kind = 'reaction_added' THEN 1
                WHEN $4 = 'reaction_added' AND (
                    SELECT count(*) FROM (
@@ -53,6 +60,9 @@ WITH viewer AS MATERIALIZED (
                          AND a.kind IN ('reaction_added', 'reaction_removed')
                        ORDER BY a.body, a.seq DESC) mine
                    WHERE mine.kind = 'reaction_added') >= $8 THEN 8
+               WHEN (SELECT count(*) FROM entries a
+                     WHERE a.conversation_id = $1 AND a.target_seq = $5 AND a.sender_id = $2
+                       AND (a.kind = 'edit') = ($4 = 'edit')) >= CASE WHEN $4 = 'edit' THEN $9::bigint ELSE $10::bigint END THEN 9
                ELSE 0 END AS outcome,
            coalesce(k.seq, l.seq, t.seq, 0) AS seq,
            coalesce(k.created_at, l.created_at, t.created_at, statement_timestamp()) AS at
@@ -64,12 +74,7 @@ WITH viewer AS MATERIALIZED (
     RETURNING c.last_seq AS seq
 ), written AS (
     INSERT INTO entries (conversation_id, seq, kind, sender_id, client_id, created_at, body, target_seq, detail)
-    SELECT $1, n.seq, $4, $2, $3, statement_timestamp(), nullif($6, ''), $5,
-           CASE WHEN $7 <> '' THEN (
-               SELECT jsonb_build_object('mentions', jsonb_agg(x.id ORDER BY x.ord))
-               FROM jsonb_array_elements_text($7::jsonb) WITH ORDINALITY AS x(id, ord)
-               WHERE EXISTS (SELECT FROM members m WHERE m.conversation_id = $1 AND m.user_id = x.id::uuid AND m.until_seq IS NULL)
-               HAVING count(*) > 0) END
+    SELECT $1, n.seq, $4, $2, $3, statement_timestamp(), nullif($6, ''), $5, (SELECT detail FROM named)
     FROM numbered n
     RETURNING detail
 ), erased AS (
@@ -88,7 +93,7 @@ func (q queries) act(ctx context.Context, a Action) (r result, err error) {
 	b := &pgx.Batch{}
 	b.Queue(lockConversations, []ConversationID{a.ConversationID})
 	b.Queue(actOnMessage, a.ConversationID, a.SenderID, uuid.NullUUID{UUID: a.ClientID, Valid: a.ClientID != uuid.Nil},
-		a.Kind, a.TargetSeq, a.Body+a.Emoji, jsonIDs(a.Mentions), maxReactions).
+		a.Kind, a.TargetSeq, a.Body+a.Emoji, jsonIDs(a.Mentions), maxReactions, maxEdits, maxToggles).
 		QueryRow(func(row pgx.Row) error { return row.Scan(&r.outcome, &r.seq, &r.at, &r.detail) })
 	// The pipeline's statements are one implicit transaction, committed at its end.
 	if err := q.db.SendBatch(ctx, b).Close(); err != nil {

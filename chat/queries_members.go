@@ -159,8 +159,10 @@ func (q queries) forgetMembers(ctx context.Context, id ConversationID, users []a
 }
 
 const countOtherOwners = `
-SELECT count(*) FROM members WHERE conversation_id = $1 AND user_id <> $2 AND until_seq IS NULL AND role = 'owner'`
+SELECT count(*) FROM members m JOIN users u ON u.id = m.user_id
+WHERE m.conversation_id = $1 AND m.user_id <> $2 AND m.until_seq IS NULL AND m.role = 'owner' AND u.disabled_at IS NULL`
 
+// otherOwners counts those who can sign in.
 func (q queries) otherOwners(ctx context.Context, id ConversationID, than accounts.UserID) (n int, err error) {
 	err = q.db.QueryRow(ctx, countOtherOwners, id, than).Scan(&n)
 	return n, err

@@ -103,6 +103,15 @@ func (b *bundle) log(id ConversationID) []Entry {
 	return entries
 }
 
+// gate gives the gate of a conversation, unlocked; nil if there is none.
+func (b *bundle) gate(id ConversationID) *gate {
+	gt := b.gates.find(id)
+	if gt != nil {
+		gt.mu.Unlock()
+	}
+	return gt
+}
+
 type frame struct {
 	Type  string          `json:"type"`
 	ID    string          `json:"id"`

@@ -65,6 +65,8 @@ type writer struct {
 	stop  chan struct{} // closed when nothing more is taken
 	ended chan struct{} // closed when nobody writes any more
 
+	acting chan struct{} // holds one while something else is done to one of its conversations
+
 	batch    []*pending
 	results  []result
 	inBatch  map[key]struct{}
@@ -85,6 +87,7 @@ func newWriter(s *Service) *writer {
 		queue:   make(chan *pending, queueLength),
 		stop:    make(chan struct{}),
 		ended:   make(chan struct{}),
+		acting:  make(chan struct{}, 1),
 		inBatch: make(map[key]struct{}, batchLength),
 	}
 }

@@ -106,12 +106,12 @@ func (m *model) act(a chat.Action) (chat.Seq, problem.Code) {
 		return 0, problem.NotFound
 	}
 	// What was done before in the same respect, whoever may know of it, and so is answered.
-	before, text, reacted := a.TargetSeq, m.log[a.TargetSeq-1].Body, false
+	before, text, named, reacted := a.TargetSeq, m.log[a.TargetSeq-1].Body, m.log[a.TargetSeq-1].Mentions, false
 	for _, e := range m.log {
 		switch {
 		case e.TargetSeq != a.TargetSeq:
 		case e.Kind == chat.KindEdit && a.Kind == chat.KindEdit:
-			before, text = e.Seq, e.Body
+			before, text, named = e.Seq, e.Body, e.Mentions
 		case e.Kind == chat.KindDelete && a.Kind == chat.KindDelete:
 			before = e.Seq
 		case e.Emoji != "" && e.Emoji == a.Emoji && e.SenderID == a.SenderID:
@@ -127,7 +127,7 @@ func (m *model) act(a chat.Action) (chat.Seq, problem.Code) {
 		return before, ""
 	case deleted:
 		return 0, problem.Conflict
-	case a.Kind == chat.KindEdit && text == a.Body, a.Kind == chat.KindReactionAdded && reacted:
+	case a.Kind == chat.KindEdit && text == a.Body && slices.Equal(named, m.naming(a.Mentions)), a.Kind == chat.KindReactionAdded && reacted:
 		return before, ""
 	}
 	e := chat.Entry{Kind: a.Kind, SenderID: a.SenderID, ClientID: a.ClientID, TargetSeq: a.TargetSeq, Body: a.Body, Emoji: a.Emoji}

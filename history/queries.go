@@ -55,9 +55,10 @@ const (
     SELECT $2::uuid AS user_id
 ), found AS (
     SELECT a.target_seq, ` + chat.Actions + ` AS actions
-    FROM entries a, viewer v
-    WHERE a.conversation_id = $1 AND a.target_seq >= (SELECT min(seq) FROM page) AND a.target_seq <= (SELECT max(seq) FROM page)
-      AND ` + chat.Readable + `
+    FROM (SELECT a.*, ` + chat.Nth + ` FROM entries a, viewer v
+          WHERE a.conversation_id = $1 AND a.target_seq >= (SELECT min(seq) FROM page) AND a.target_seq <= (SELECT max(seq) FROM page)
+            AND ` + chat.Readable + `) a
+    WHERE ` + chat.InForce + `
     GROUP BY a.target_seq
 )
 SELECT ` + chat.MessageColumns + `

@@ -1,0 +1,123 @@
+package chat
+
+import (
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+
+	"parley/accounts"
+	"parley/problem"
+)
+
+// However often a message was edited, who reads it gets one text, and not every one there was.
+func TestManyEditsAreReadOnce(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ann, ben, id := b.pair()
+	seq := b.send(ann, id, "first").Seq
+	b.exec(`INSERT INTO entries (conversation_id, seq, kind, sender_id, created_at, body, target_seq)
+		SELECT e.conversation_id, e.seq + n, 'edit', e.sender_id, now(), repeat('x', 16000) || n, e.seq
+		FROM entries e, generate_series(1, 2000) n WHERE e.body = 'first'`,
+		`UPDATE conversations SET last_seq = last_seq + 2000`)
+	c, err := b.Conversation(t.Context(), ben, id)
+	if err != nil || !strings.HasSuffix(c.LastMessage.Body, "x2000") {
+		t.Fatalf("%.20s… %v", c.LastMessage.Body, err)
+	}
+	var bytes int
+	err = b.db.QueryRow(t.Context(), `SELECT length((SELECT `+Actions+` FROM (SELECT a.*, `+Nth+` FROM entries a
+		WHERE a.conversation_id = $1 AND a.target_seq = $2) a WHERE `+InForce+`)::text)`, id, seq).Scan(&bytes)
+	if err != nil || bytes > 20_000 {
+		t.Errorf("%d bytes for a text of 16,000, %v", bytes, err)
+	}
+}
+
+// One person can do so much to a message, and then no more; others still can.
+func TestActionLimits(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ann, ben, id := b.pair()
+	seq := b.send(ann, id, "x").Seq
+	react := func(user accounts.UserID, kind Kind) error {
+		_, err := b.Act(t.Context(), Action{Kind: kind, ConversationID: id, SenderID: user, TargetSeq: seq, Emoji: "👍"})
+		return err
+	}
+	for i := range maxToggles {
+		if err := react(ben, []Kind{KindReactionAdded, KindReactionRemoved}[i%2]); err != nil {
+			t.Fatal(i, err)
+		}
+	}
+	var refused *problem.Error
+	if err := react(ben, KindReactionAdded); !errors.As(err, &refused) || refused.Code != problem.TooLarge {
+		t.Errorf("one more: %v", err)
+	}
+	if err := react(ann, KindReactionAdded); err != nil {
+		t.Error(err)
+	}
+}
+
+// Many who act on one message at once take no more connections than one of them would: the
+// pool is there for everybody else.
+func TestActionsLeaveThePoolAlone(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ann, ben, id := b.pair()
+	seq := b.send(ann, id, "x").Seq
+	// The row is locked: what waits for it, waits until the end.
+	tx, err := b.db.Pool().Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(t.Context()) }() // after a commit this does nothing
+	if _, err := tx.Exec(t.Context(), lockConversations, []ConversationID{id}); err != nil {
+		t.Fatal(err)
+	}
+	var acting sync.WaitGroup
+	for range 200 {
+		acting.Go(func() {
+			if _, err := b.Act(t.Context(), Action{Kind: KindReactionAdded, ConversationID: id, SenderID: ben, TargetSeq: seq, Emoji: "👍"}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for range 50 { // would wait for a connection, if those who act had them all
+		if _, err := b.Conversation(t.Context(), ann, id); err != nil {
+			t.Fatal(err)
+		}
+		if n := b.db.Pool().Stat().AcquiredConns(); n > 4 {
+			t.Fatalf("%d connections are taken", n)
+		}
+	}
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	acting.Wait()
+}
+
+// An edit that names other people changes whom the message names, with the same text, too.
+func TestEditOfMentions(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ann, ben, id := b.pair()
+	seq := b.send(ann, id, "@ben").Seq
+	edit := func(mentions ...accounts.UserID) Sent {
+		t.Helper()
+		sent, err := b.Act(t.Context(), Action{Kind: KindEdit, ConversationID: id, SenderID: ann, TargetSeq: seq, Body: "@ben", Mentions: mentions})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return sent
+	}
+	if sent := edit(); !sent.Repeat {
+		t.Errorf("the same again: %+v", sent)
+	}
+	if sent := edit(ben); sent.Repeat || sent.Seq != seq+1 {
+		t.Errorf("with a mention: %+v", sent)
+	}
+	if sent := edit(ben); !sent.Repeat || sent.Seq != seq+1 {
+		t.Errorf("with it again: %+v", sent)
+	}
+	if sent := edit(); sent.Repeat || sent.Seq != seq+2 {
+		t.Errorf("without: %+v", sent)
+	}
+}
