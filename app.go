@@ -13,6 +13,7 @@ import (
 	"parley/chat"
 	"parley/history"
 	"parley/hub"
+	"parley/presence"
 	"parley/receipts"
 	"parley/store"
 	"parley/web"
@@ -25,6 +26,7 @@ type app struct {
 	accounts *accounts.Service
 	chat     *chat.Service
 	receipts *receipts.Service
+	presence *presence.Service
 }
 
 // newApp wires the packages and registers every route and frame.
@@ -82,6 +84,9 @@ func newApp(ctx context.Context, cfg *config, db *store.DB, log *slog.Logger) (*
 	a.receipts = receipts.New(receipts.Config{
 		DB: db, Logger: log, ByConversation: a.chat.ByConversation(), ByUser: a.chat.ByUser(),
 	})
+	a.presence = presence.New(presence.Config{
+		DB: db, Hub: a.hub, Logger: log, ByConversation: a.chat.ByConversation(), ByUser: a.chat.ByUser(),
+	})
 	past := history.New(history.Config{DB: db, Chat: a.chat, Epoch: epoch})
 
 	api := a.web.API()
@@ -89,12 +94,15 @@ func newApp(ctx context.Context, cfg *config, db *store.DB, log *slog.Logger) (*
 	a.accounts.Routes(api)
 	a.chat.Routes(api)
 	past.Routes(api)
+	a.receipts.Routes(api)
+	a.presence.Routes(api)
 	a.web.Handle(socketOperation(), a.hub)
 
 	frames := a.hub.Mux()
 	a.chat.Frames(frames)
 	past.Frames(frames)
 	a.receipts.Frames(frames)
+	a.presence.Frames(frames)
 	return a, nil
 }
 

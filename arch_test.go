@@ -33,7 +33,8 @@ var outside = map[string]bool{"bench": true, "faults": true, "parleytest": true}
 var owners = map[string]string{
 	"users": "accounts", "sessions": "accounts", "invites": "accounts", "login_failures": "accounts",
 	"conversations": "chat", "members": "chat", "entries": "chat",
-	"receipts": "receipts",
+	"receipts": "receipts", "delivered_to_all": "receipts",
+	"presence": "presence", "online": "presence",
 	"instance": "store",
 }
 

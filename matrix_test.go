@@ -156,6 +156,10 @@ var routes = map[string]row{
 	"GET /conversations/{id}/entries":   {want: formersToo, path: textf("/conversations/%s/entries", conversation)},
 	"POST /conversations/{id}/messages": {want: membersOnly, path: textf("/conversations/%s/messages", conversation), body: text(`{"client_id":"` + someClientID + `","body":"x"}`)},
 
+	"GET /conversations/{id}/messages/{seq}/receipts": {want: membersOnly, path: textf("/conversations/%s/messages/%s/receipts", group, liked)},
+	"GET /conversations/{id}/presence":                {want: membersOnly, path: textf("/conversations/%s/presence", group)},
+	"GET /users/{id}/presence":                        {want: membersOnly, path: textf("/users/%s/presence", ben)},
+
 	"PATCH /conversations/{id}":                                   {want: membersOnly, path: textf("/conversations/%s", group), body: text(`{"title":"Other","share_history":false}`)},
 	"GET /conversations/{id}/members":                             {want: membersOnly, path: textf("/conversations/%s/members", group)},
 	"POST /conversations/{id}/members":                            {want: membersOnly, path: textf("/conversations/%s/members", group), body: textf(`{"user_ids":["%s"]}`, ben)},
@@ -180,6 +184,9 @@ var frames = map[string]row{
 	"message.edit":       {want: membersOnly, body: textf(`{"conversation_id":"%s","client_id":"0198c9a2-7a44-7d3f-8a43-0d6d8c1f5b12","seq":%s,"body":"edited again"}`, group, liked)},
 	"message.delete":     {want: membersOnly, body: textf(`{"conversation_id":"%s","client_id":"0198c9a2-7a44-7d3f-8a43-0d6d8c1f5b13","seq":%s}`, group, doomed)},
 	"message.react":      {want: membersOnly, body: textf(`{"conversation_id":"%s","client_id":"0198c9a2-7a44-7d3f-8a43-0d6d8c1f5b14","seq":%s,"emoji":"🎉"}`, group, liked)},
+	"presence.watch":     {want: signedIn, body: textf(`{"user_ids":["%s"]}`, ben)},
+	"presence.unwatch":   {want: signedIn, body: textf(`{"user_ids":["%s"]}`, ben)},
+	"typing.start":       {want: membersOnly, body: textf(`{"conversation_id":"%s"}`, group)},
 	"sync":               {want: signedIn, body: textf(`{"conversations":{"%s":0}}`, conversation)},
 	"presence.heartbeat": {want: signedIn, body: text(`{}`)},
 	"receipt.delivered":  {want: membersOnly, body: textf(`{"conversation_id":"%s","seq":1}`, conversation)},

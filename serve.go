@@ -63,7 +63,7 @@ type server struct {
 	failed  chan error // what ended although it should not have
 	serving *task
 	// What runs beside the requests, each stopped in its turn.
-	hubRun, accountsRun, chatRun, receiptsRun *task
+	hubRun, accountsRun, chatRun, receiptsRun, presenceRun *task
 }
 
 // startServer starts everything but the answering of requests: that is run's.
@@ -87,6 +87,7 @@ func startServer(ctx context.Context, cfg *config, log *slog.Logger) (*server, e
 	s.accountsRun = s.start("accounts", a.accounts.Run)
 	s.chatRun = s.start("chat", a.chat.Run)
 	s.receiptsRun = s.start("receipts", a.receipts.Run)
+	s.presenceRun = s.start("presence", a.presence.Run)
 	return s, nil
 }
 
@@ -141,6 +142,7 @@ func (s *server) shutdown() error {
 		step("close the sockets", 5*time.Second, s.hub.Close),
 		step("store what was sent", 10*time.Second, s.chatRun.stop),
 		step("write receipts", 5*time.Second, s.receiptsRun.stop),
+		step("write who was here", 5*time.Second, s.presenceRun.stop),
 		step("stop looking after sessions", 5*time.Second, s.accountsRun.stop),
 		step("stop looking after sockets", time.Second, s.hubRun.stop),
 		step("close the connections to the database", 5*time.Second, s.closePool),

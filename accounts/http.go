@@ -59,8 +59,8 @@ func (s *Service) Routes(api huma.API) {
 		OperationID: "get-me", Method: http.MethodGet, Path: "/me", Tags: people, Summary: "Who I am",
 	}, s.httpMe)
 	huma.Register(api, huma.Operation{
-		OperationID: "update-me", Method: http.MethodPatch, Path: "/me", Tags: people, Summary: "Change my name",
-	}, s.httpRename)
+		OperationID: "update-me", Method: http.MethodPatch, Path: "/me", Tags: people, Summary: "Change my name, or what others get to know of me",
+	}, s.httpUpdateMe)
 	huma.Register(api, huma.Operation{
 		OperationID: "change-password", Method: http.MethodPut, Path: "/me/password", Tags: people,
 		Summary: "Change my password", Description: "Ends all my other sessions.",
@@ -185,20 +185,18 @@ func (s *Service) httpEndSession(ctx context.Context, in *endSessionInput) (*str
 
 type userOutput struct{ Body User }
 
-func (s *Service) httpMe(ctx context.Context, _ *noInput) (*userOutput, error) {
-	u, err := s.User(ctx, Caller(ctx).UserID)
-	return &userOutput{u}, err
+type profileOutput struct{ Body Profile }
+
+func (s *Service) httpMe(ctx context.Context, _ *noInput) (*profileOutput, error) {
+	p, err := s.Profile(ctx, Caller(ctx).UserID)
+	return &profileOutput{p}, err
 }
 
-type renameInput struct {
-	Body struct {
-		DisplayName string `json:"display_name" minLength:"1" maxLength:"64" doc:"What others see; trimmed" example:"Anna Lind"`
-	}
-}
+type updateMeInput struct{ Body ProfileUpdate }
 
-func (s *Service) httpRename(ctx context.Context, in *renameInput) (*userOutput, error) {
-	u, err := s.Rename(ctx, Caller(ctx).UserID, in.Body.DisplayName)
-	return &userOutput{u}, err
+func (s *Service) httpUpdateMe(ctx context.Context, in *updateMeInput) (*profileOutput, error) {
+	p, err := s.UpdateProfile(ctx, Caller(ctx).UserID, in.Body)
+	return &profileOutput{p}, err
 }
 
 type changePasswordInput struct {

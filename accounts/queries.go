@@ -120,12 +120,31 @@ func (q queries) accounts(ctx context.Context) ([]Account, error) {
 	})
 }
 
-const updateDisplayName = `
-UPDATE users SET display_name = $2 WHERE id = $1
-RETURNING id, username, display_name, role, disabled_at IS NOT NULL`
+const selectProfile = `
+SELECT id, username, display_name, role, disabled_at IS NOT NULL, read_receipts, show_last_seen
+FROM users WHERE id = $1`
 
-func (q queries) updateDisplayName(ctx context.Context, id UserID, name string) (User, bool, error) {
-	return oneUser(q.db.Query(ctx, updateDisplayName, id, name))
+func (q queries) profile(ctx context.Context, id UserID) (Profile, bool, error) {
+	return oneProfile(q.db.QueryRow(ctx, selectProfile, id))
+}
+
+const updateProfile = `
+UPDATE users SET display_name = coalesce($2, display_name), read_receipts = coalesce($3, read_receipts),
+                 show_last_seen = coalesce($4, show_last_seen)
+WHERE id = $1
+RETURNING id, username, display_name, role, disabled_at IS NOT NULL, read_receipts, show_last_seen`
+
+func (q queries) updateProfile(ctx context.Context, id UserID, u ProfileUpdate) (Profile, bool, error) {
+	return oneProfile(q.db.QueryRow(ctx, updateProfile, id, u.DisplayName, u.ReadReceipts, u.ShowLastSeen))
+}
+
+// oneProfile gives the row there is, and false if there is none.
+func oneProfile(row pgx.Row) (p Profile, found bool, err error) {
+	err = row.Scan(&p.ID, &p.Username, &p.DisplayName, &p.Role, &p.Disabled, &p.ReadReceipts, &p.ShowLastSeen)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return p, false, nil
+	}
+	return p, err == nil, err
 }
 
 // The admin's own row is looked at again: it may have changed since the request began.

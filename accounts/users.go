@@ -54,7 +54,8 @@ var (
 	errSignupClosed = problem.New(problem.Forbidden, "Nobody can sign up on this server by themselves.")
 	errInvite       = &problem.Error{Code: problem.Forbidden, Detail: "Signing up here needs an invite, and this one is unknown, expired or used up.",
 		Fields: []problem.Field{{Location: "body.invite", Message: "not an open invite"}}}
-	errTaken = fieldError(problem.Conflict, "username", "This username is taken.")
+	errNoChange = fieldError(problem.Invalid, "display_name", "Say what to change.")
+	errTaken    = fieldError(problem.Conflict, "username", "This username is taken.")
 )
 
 // SignUp makes a member and starts a session, as far as the sign-up mode lets anybody. An
@@ -200,20 +201,48 @@ func (s *Service) People(ctx context.Context, ids []UserID) ([]User, error) {
 	return list, nil
 }
 
-// Rename changes the name others see.
-func (s *Service) Rename(ctx context.Context, id UserID, displayName string) (User, error) {
-	name, err := cleanDisplayName(displayName)
-	if err != nil {
-		return User{}, err
+// Profile is a person as they see themselves.
+type Profile struct {
+	User
+	ReadReceipts bool `json:"read_receipts" doc:"Others see what I have read, and I see what they have read"`
+	ShowLastSeen bool `json:"show_last_seen" doc:"Others see when I was last here"`
+}
+
+// ProfileUpdate is what to change of oneself; nil leaves it.
+type ProfileUpdate struct {
+	DisplayName  *string `json:"display_name,omitempty" minLength:"1" maxLength:"64" doc:"What others see; trimmed" example:"Anna Lind"`
+	ReadReceipts *bool   `json:"read_receipts,omitempty" doc:"Whether others see what I have read; without, I do not see it of them either"`
+	ShowLastSeen *bool   `json:"show_last_seen,omitempty" doc:"Whether others see when I was last here"`
+}
+
+// Profile gives a person as they see themselves.
+func (s *Service) Profile(ctx context.Context, id UserID) (Profile, error) {
+	return profileOf(s.q.profile(ctx, id))
+}
+
+// UpdateProfile changes the name others see, and what they get to know.
+func (s *Service) UpdateProfile(ctx context.Context, id UserID, u ProfileUpdate) (Profile, error) {
+	if u == (ProfileUpdate{}) {
+		return Profile{}, errNoChange
 	}
-	u, found, err := s.q.updateDisplayName(ctx, id, name)
+	if u.DisplayName != nil {
+		name, err := cleanDisplayName(*u.DisplayName)
+		if err != nil {
+			return Profile{}, err
+		}
+		u.DisplayName = &name
+	}
+	return profileOf(s.q.updateProfile(ctx, id, u))
+}
+
+func profileOf(p Profile, found bool, err error) (Profile, error) {
 	if err != nil {
-		return User{}, fmt.Errorf("rename a user: %w", err)
+		return Profile{}, fmt.Errorf("read or write a profile: %w", err)
 	}
 	if !found {
-		return User{}, ErrNoUser
+		return Profile{}, ErrNoUser
 	}
-	return u, nil
+	return p, nil
 }
 
 // Change is what an admin can change about somebody. Nil leaves it as it is.

@@ -26,7 +26,11 @@ type Conversation struct {
 	Mentions     int            `json:"unread_mentions" doc:"Those among them that mention the caller"`
 	DeliveredSeq Seq            `json:"delivered_seq" doc:"The caller's own"`
 	ReadSeq      Seq            `json:"read_seq" doc:"The caller's own"`
-	LastMessage  *Message       `json:"last_message" doc:"null while nothing was said"`
+
+	OthersDeliveredSeq Seq `json:"others_delivered_seq" doc:"Up to where the other side has it; in a group, everybody"`
+	OthersReadSeq      Seq `json:"others_read_seq" doc:"Up to where the other side has read it, as far as both tell; 0 in a group"`
+
+	LastMessage *Message `json:"last_message" doc:"null while nothing was said"`
 
 	user accounts.UserID // who sees it so
 }

@@ -83,7 +83,9 @@ WHERE m.until_seq IS NULL `
 
 	faceOf = `
 SELECT v.user_id, v.id, v.kind, v.title, v.role, v.share_history, v.last_seq, v.last_entry_at,
-       greatest(w.delivered_seq, w.read_seq, 0), coalesce(w.read_seq, 0), u.messages, u.mentions,
+       greatest(w.delivered_seq, w.read_seq, 0), coalesce(w.read_seq, 0),
+       coalesce(p.delivered, (SELECT d.seq FROM delivered_to_all d WHERE d.conversation_id = v.id), 0), coalesce(p.read, 0),
+       u.messages, u.mentions,
        (SELECT count(*) FROM members a WHERE a.conversation_id = v.id AND a.until_seq IS NULL),
        (SELECT json_agg(json_build_object('user_id', x.user_id, 'role', x.role,
                                           'username', n.username, 'display_name', n.display_name) ORDER BY x.joined_seq, x.user_id)
@@ -93,6 +95,13 @@ SELECT v.user_id, v.id, v.kind, v.title, v.role, v.share_history, v.last_seq, v.
        ` + MessageColumns + `
 FROM page v
 LEFT JOIN receipts w ON w.conversation_id = v.id AND w.user_id = v.user_id
+LEFT JOIN LATERAL (
+    SELECT z.delivered_seq AS delivered, CASE WHEN them.read_receipts AND me.read_receipts THEN z.read_seq END AS read
+    FROM members y
+    JOIN users them ON them.id = y.user_id
+    JOIN users me ON me.id = v.user_id
+    LEFT JOIN receipts z ON z.conversation_id = y.conversation_id AND z.user_id = y.user_id
+    WHERE y.conversation_id = v.id AND y.user_id <> v.user_id LIMIT 1) p ON v.kind = 'direct'
 CROSS JOIN LATERAL (
     SELECT count(*) FILTER (WHERE n.kind = 'message') AS messages,
            count(*) FILTER (WHERE CASE WHEN n.detail -> 'mentions' ? v.user_id::text THEN NOT EXISTS (
@@ -143,7 +152,7 @@ func (q queries) faces(ctx context.Context, sql string, args ...any) ([]Conversa
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (Conversation, error) {
 		var c Conversation
 		last, err := ScanMessage(prefixed{row, []any{&c.user, &c.ID, &c.Kind, &c.Title, &c.Role, &c.ShareHistory, &c.LastSeq, &c.LastEntryAt,
-			&c.DeliveredSeq, &c.ReadSeq, &c.Unread, &c.Mentions, &c.MemberCount, &c.Members}})
+			&c.DeliveredSeq, &c.ReadSeq, &c.OthersDeliveredSeq, &c.OthersReadSeq, &c.Unread, &c.Mentions, &c.MemberCount, &c.Members}})
 		if err != nil {
 			return Conversation{}, err
 		}

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/coder/websocket"
 	"github.com/google/uuid"
@@ -139,6 +140,9 @@ func (c *Conn) Closed() bool {
 func (c *Conn) log() *slog.Logger {
 	return c.hub.cfg.Logger.With("conn_id", c.ID, "user_id", c.UserID)
 }
+
+// Heard is when the client was last heard, to the second.
+func (c *Conn) Heard() time.Time { return time.Unix(c.heard.Load(), 0) }
 
 // beat notes that the client was heard.
 func (c *Conn) beat() { c.heard.Store(c.hub.clock.Load()) }

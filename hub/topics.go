@@ -117,6 +117,13 @@ func (t *Topics[K]) Has(k K, c *Conn) bool {
 	return slices.Contains(s.conns[k], c)
 }
 
+// Keys gives what a connection is interested in, as a copy.
+func (t *Topics[K]) Keys(c *Conn) []K {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Clone(t.keys[c])
+}
+
 // Conns gives the connections interested in k, as a copy.
 func (t *Topics[K]) Conns(k K) []*Conn {
 	s := t.shard(k)

@@ -2,6 +2,7 @@ package receipts
 
 import (
 	"context"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -13,35 +14,44 @@ import (
 type queries struct{ db store.Querier }
 
 // raiseMarks writes a batch of marks: only of members, no further than the
-// conversation reaches, and never back. It returns those that moved.
+// conversation reaches, and never back. It returns those that moved, with the other side
+// of a direct conversation and whether the two tell each other what they have read.
 const raiseMarks = `
 WITH moved AS (
-    INSERT INTO receipts AS r (conversation_id, user_id, delivered_seq, read_seq)
-    SELECT c.id, m.user_id, least(i.delivered, c.last_seq), least(i.read, c.last_seq)
+    INSERT INTO receipts AS r (conversation_id, user_id, delivered_seq, read_seq, delivered_at, read_at)
+    SELECT c.id, m.user_id, least(i.delivered, c.last_seq), least(i.read, c.last_seq), statement_timestamp(), statement_timestamp()
     FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[]) WITH ORDINALITY AS i(conversation_id, user_id, delivered, read, ord)
     JOIN conversations c ON c.id = i.conversation_id
     JOIN members m ON m.conversation_id = c.id AND m.user_id = i.user_id AND m.until_seq IS NULL
     ORDER BY i.ord
     ON CONFLICT (conversation_id, user_id) DO UPDATE
        SET delivered_seq = greatest(r.delivered_seq, excluded.delivered_seq),
-           read_seq = greatest(r.read_seq, excluded.read_seq)
+           delivered_before = CASE WHEN excluded.delivered_seq > r.delivered_seq THEN r.delivered_seq ELSE r.delivered_before END,
+           delivered_at = CASE WHEN excluded.delivered_seq > r.delivered_seq THEN excluded.delivered_at ELSE r.delivered_at END,
+           read_seq = greatest(r.read_seq, excluded.read_seq),
+           read_before = CASE WHEN excluded.read_seq > r.read_seq THEN r.read_seq ELSE r.read_before END,
+           read_at = CASE WHEN excluded.read_seq > r.read_seq THEN excluded.read_at ELSE r.read_at END
      WHERE excluded.delivered_seq > r.delivered_seq OR excluded.read_seq > r.read_seq
     RETURNING conversation_id, user_id, delivered_seq, read_seq
 )
-SELECT v.conversation_id, v.user_id, v.delivered_seq, v.read_seq, c.kind = 'direct'
-FROM moved v JOIN conversations c ON c.id = v.conversation_id`
+SELECT v.conversation_id, v.user_id, v.delivered_seq, v.read_seq, p.id, u.read_receipts AND p.read_receipts
+FROM moved v
+JOIN conversations c ON c.id = v.conversation_id
+JOIN users u ON u.id = v.user_id
+LEFT JOIN users p ON c.kind = 'direct' AND p.id = CASE v.user_id WHEN c.direct_low THEN c.direct_high ELSE c.direct_low END`
 
 // Event is a receipt as clients get it.
 type Event struct {
 	ConversationID chat.ConversationID `json:"conversation_id"`
-	UserID         accounts.UserID     `json:"user_id"`
+	UserID         accounts.UserID     `json:"user_id,omitzero"` // absent: everybody in the group
 	DeliveredSeq   chat.Seq            `json:"delivered_seq"`
 	ReadSeq        chat.Seq            `json:"read_seq"`
 }
 
 type raised struct {
 	Event
-	direct bool
+	peer  *accounts.UserID // the other side; nil in a group
+	tells *bool            // the two let each other know what they have read
 }
 
 func (q queries) raise(ctx context.Context, rows []owner, to map[owner]marks) ([]raised, error) {
@@ -58,7 +68,95 @@ func (q queries) raise(ctx context.Context, rows []owner, to map[owner]marks) ([
 	}
 	return pgx.CollectRows(r, func(row pgx.CollectableRow) (raised, error) {
 		var v raised
-		err := row.Scan(&v.ConversationID, &v.UserID, &v.DeliveredSeq, &v.ReadSeq, &v.direct)
+		err := row.Scan(&v.ConversationID, &v.UserID, &v.DeliveredSeq, &v.ReadSeq, &v.peer, &v.tells)
 		return v, err
 	})
+}
+
+// raiseLowest looks up to where every member of some groups has it, keeps that, and gives
+// those for which it rose, once for each author of the messages that it rose over: nobody
+// else has anything to show for it. Who came later counts from their coming on. It is a
+// transaction of its own, after the marks': of two replicas that raise marks of one group
+// at once, the second to get here sees both.
+const raiseLowest = `
+WITH lowest AS MATERIALIZED (
+    SELECT g.id, (SELECT min(greatest(r.delivered_seq, m.joined_seq))
+                  FROM members m LEFT JOIN receipts r ON r.conversation_id = m.conversation_id AND r.user_id = m.user_id
+                  WHERE m.conversation_id = g.id AND m.until_seq IS NULL) AS seq,
+           coalesce((SELECT d.seq FROM delivered_to_all d WHERE d.conversation_id = g.id), 0) AS before
+    FROM unnest($1::uuid[]) AS g(id)
+), raised AS (
+    INSERT INTO delivered_to_all AS d (conversation_id, seq)
+    SELECT id, seq FROM lowest WHERE seq > before ORDER BY id
+    ON CONFLICT (conversation_id) DO UPDATE SET seq = excluded.seq WHERE excluded.seq > d.seq
+    RETURNING conversation_id, seq
+)
+SELECT r.conversation_id, r.seq, a.sender_id
+FROM raised r
+JOIN lowest l ON l.id = r.conversation_id
+CROSS JOIN LATERAL (
+    SELECT DISTINCT e.sender_id FROM entries e
+    WHERE e.conversation_id = r.conversation_id AND e.seq > greatest(l.before, r.seq - 1000) AND e.seq <= r.seq AND e.kind = 'message') a`
+
+type lowest struct {
+	Event
+	author accounts.UserID
+}
+
+func (q queries) raiseLowest(ctx context.Context, groups []chat.ConversationID) ([]lowest, error) {
+	rows, err := q.db.Query(ctx, raiseLowest, groups)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (lowest, error) {
+		var l lowest
+		err := row.Scan(&l.ConversationID, &l.DeliveredSeq, &l.author)
+		return l, err
+	})
+}
+
+// Mark is how far a message has got with one member.
+type Mark struct {
+	UserID      accounts.UserID `json:"user_id"`
+	Delivered   bool            `json:"delivered"`
+	Read        bool            `json:"read" doc:"Never true where either of the two does not tell"`
+	DeliveredAt *time.Time      `json:"delivered_at,omitempty" doc:"As far as known"`
+	ReadAt      *time.Time      `json:"read_at,omitempty" doc:"As far as known"`
+}
+
+// selectMarks gives nothing unless the caller is a member who can see the message. It leaves
+// out its author, and who came after it.
+const selectMarks = `
+SELECT m.user_id, coalesce(r.delivered_seq >= $3, false),
+       coalesce(r.read_seq >= $3 AND u.read_receipts AND me.read_receipts, false),
+       CASE WHEN r.delivered_seq >= $3 AND r.delivered_before < $3 THEN r.delivered_at END,
+       CASE WHEN r.read_seq >= $3 AND r.read_before < $3 AND u.read_receipts AND me.read_receipts THEN r.read_at END
+FROM (SELECT $2::uuid AS user_id) v
+JOIN users me ON me.id = v.user_id
+JOIN members mine ON mine.conversation_id = $1 AND mine.user_id = v.user_id AND mine.until_seq IS NULL
+JOIN entries a ON a.conversation_id = $1 AND a.seq = $3 AND a.kind = 'message' AND ` + chat.Readable + `
+JOIN members m ON m.conversation_id = $1 AND m.until_seq IS NULL AND m.user_id <> a.sender_id AND m.joined_seq <= $3
+JOIN users u ON u.id = m.user_id
+LEFT JOIN receipts r ON r.conversation_id = $1 AND r.user_id = m.user_id
+ORDER BY u.username`
+
+func (q queries) marks(ctx context.Context, me accounts.UserID, id chat.ConversationID, seq chat.Seq) ([]Mark, error) {
+	rows, err := q.db.Query(ctx, selectMarks, id, me, seq)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[Mark])
+}
+
+// selectCanSee says whether somebody is a member who can see a message: it may be that
+// nobody else was there to get it.
+const selectCanSee = `
+SELECT EXISTS (
+    SELECT FROM (SELECT $2::uuid AS user_id) v
+    JOIN members mine ON mine.conversation_id = $1 AND mine.user_id = v.user_id AND mine.until_seq IS NULL
+    JOIN entries a ON a.conversation_id = $1 AND a.seq = $3 AND a.kind = 'message' AND ` + chat.Readable + `)`
+
+func (q queries) canSee(ctx context.Context, me accounts.UserID, id chat.ConversationID, seq chat.Seq) (ok bool, err error) {
+	err = q.db.QueryRow(ctx, selectCanSee, id, me, seq).Scan(&ok)
+	return ok, err
 }

@@ -141,13 +141,35 @@ func (s *Service) write(ctx context.Context, rows []owner, taken map[owner]marks
 	if err != nil {
 		return fmt.Errorf("write receipts: %w", err)
 	}
+	var groups []chat.ConversationID
 	for _, r := range raised {
-		frame := hub.EncodeEvent("receipt", r.Event)
-		if r.direct {
-			s.cfg.ByConversation.Publish(r.ConversationID, frame)
-		} else {
-			s.cfg.ByUser.Publish(r.UserID, frame)
+		s.cfg.ByUser.Publish(r.UserID, hub.EncodeEvent("receipt", r.Event))
+		switch {
+		case r.peer == nil:
+			if n := len(groups); n == 0 || groups[n-1] != r.ConversationID {
+				groups = append(groups, r.ConversationID)
+			}
+		case *r.tells:
+			s.cfg.ByUser.Publish(*r.peer, hub.EncodeEvent("receipt", r.Event))
+		default:
+			r.ReadSeq = 0
+			s.cfg.ByUser.Publish(*r.peer, hub.EncodeEvent("receipt", r.Event))
 		}
+	}
+	if len(groups) == 0 {
+		return nil
+	}
+	return s.tellAuthors(ctx, groups)
+}
+
+// tellAuthors tells who wrote in groups how far everybody has it.
+func (s *Service) tellAuthors(ctx context.Context, groups []chat.ConversationID) error {
+	risen, err := s.q.raiseLowest(ctx, groups)
+	if err != nil {
+		return fmt.Errorf("write what everybody has: %w", err)
+	}
+	for _, l := range risen {
+		s.cfg.ByUser.Publish(l.author, hub.EncodeEvent("receipt", l.Event))
 	}
 	return nil
 }

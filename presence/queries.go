@@ -1,0 +1,168 @@
+package presence
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"parley/accounts"
+	"parley/chat"
+	"parley/store"
+)
+
+type queries struct {
+	db      store.Querier
+	replica uuid.UUID // of this process
+}
+
+// State is somebody's presence as others may know it.
+type State struct {
+	UserID   accounts.UserID `json:"user_id"`
+	Online   bool            `json:"online"`
+	LastSeen *time.Time      `json:"last_seen" doc:"null while online, where it is hidden, and for who was never here"`
+}
+
+// acquainted says that the people v.user_id and u.id share a conversation.
+const acquainted = `EXISTS (
+    SELECT FROM members a JOIN members b ON b.conversation_id = a.conversation_id AND b.user_id = u.id AND b.until_seq IS NULL
+    WHERE a.user_id = v.user_id AND a.until_seq IS NULL)`
+
+// stateColumns are a State of the person u, for v.user_id. A mark that ran out, because its
+// replica crashed, still says when they were last here.
+const stateColumns = `u.id, o.online, CASE WHEN NOT o.online AND (u.show_last_seen OR u.id = v.user_id) THEN greatest(p.last_seen, o.seen) END`
+
+const stateOf = `
+LEFT JOIN presence p ON p.user_id = u.id
+CROSS JOIN LATERAL (
+    SELECT coalesce(bool_or(m.until > now()), false) AS online, max(m.until) - make_interval(secs => $1) AS seen
+    FROM online m WHERE m.user_id = u.id) o `
+
+const selectStates = `
+SELECT ` + stateColumns + `
+FROM (SELECT $2::uuid AS user_id) v
+JOIN users u ON u.id = ANY($3::uuid[])` + stateOf + `
+WHERE ` + acquainted + ` OR u.id = v.user_id`
+
+// states gives those of some people whom the user may know of.
+func (q queries) states(ctx context.Context, me accounts.UserID, users []accounts.UserID) ([]State, error) {
+	rows, err := q.db.Query(ctx, selectStates, lease.Seconds(), me, users)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[State])
+}
+
+const selectMembersStates = `
+SELECT ` + stateColumns + `
+FROM (SELECT $2::uuid AS user_id) v
+JOIN members mine ON mine.conversation_id = $3 AND mine.user_id = v.user_id AND mine.until_seq IS NULL
+JOIN members t ON t.conversation_id = $3 AND t.until_seq IS NULL
+JOIN users u ON u.id = t.user_id` + stateOf + `
+ORDER BY u.username`
+
+// membersStates gives all members of a conversation; nobody to who is not one of them.
+func (q queries) membersStates(ctx context.Context, me accounts.UserID, id chat.ConversationID) ([]State, error) {
+	rows, err := q.db.Query(ctx, selectMembersStates, lease.Seconds(), me, id)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[State])
+}
+
+const selectSeenBy = `
+SELECT ` + stateColumns + `, v.user_id
+FROM (SELECT DISTINCT w.user_id, w.watched FROM unnest($2::uuid[], $3::uuid[]) AS w(user_id, watched)) v
+JOIN users u ON u.id = v.watched` + stateOf + `
+WHERE ` + acquainted + ` OR u.id = v.user_id`
+
+// sight is somebody's presence for one who watches them.
+type sight struct {
+	State
+	watcher accounts.UserID
+}
+
+// seenBy gives the states of people for those watchers who may still know of them.
+func (q queries) seenBy(ctx context.Context, watchers, watched []accounts.UserID) ([]sight, error) {
+	rows, err := q.db.Query(ctx, selectSeenBy, lease.Seconds(), watchers, watched)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (s sight, err error) {
+		err = r.Scan(&s.UserID, &s.Online, &s.LastSeen, &s.watcher)
+		return s, err
+	})
+}
+
+const updateOnline = `
+WITH before AS MATERIALIZED (
+    SELECT DISTINCT user_id FROM online WHERE user_id = ANY($2::uuid[]) AND until > now()
+), marked AS (
+    INSERT INTO online AS o (user_id, replica, until)
+    SELECT u, $1, now() + make_interval(secs => $3) FROM unnest($2::uuid[]) AS u ORDER BY u
+    ON CONFLICT (user_id, replica) DO UPDATE SET until = excluded.until
+)
+SELECT u FROM unnest($2::uuid[]) AS u WHERE NOT EXISTS (SELECT FROM before b WHERE b.user_id = u)`
+
+// goOnline marks people as here for so long, and gives those who were not here before, on
+// any replica.
+func (q queries) goOnline(ctx context.Context, users []accounts.UserID, lease time.Duration) ([]accounts.UserID, error) {
+	rows, err := q.db.Query(ctx, updateOnline, q.replica, users, lease.Seconds())
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[accounts.UserID])
+}
+
+const deleteOnline = `
+WITH gone AS (
+    DELETE FROM online WHERE user_id = ANY($2::uuid[]) AND replica = $1
+), seen AS (
+    INSERT INTO presence AS p (user_id, last_seen)
+    SELECT i.user_id, i.at FROM unnest($2::uuid[], $3::timestamptz[]) AS i(user_id, at) ORDER BY i.user_id
+    ON CONFLICT (user_id) DO UPDATE SET last_seen = greatest(p.last_seen, excluded.last_seen)
+)
+SELECT u FROM unnest($2::uuid[]) AS u
+WHERE NOT EXISTS (SELECT FROM online o WHERE o.user_id = u AND o.replica <> $1 AND o.until > now())`
+
+// goOffline unmarks people who were last here at a time, and gives those who are not here on
+// another replica either.
+func (q queries) goOffline(ctx context.Context, users []accounts.UserID, seen []time.Time) ([]accounts.UserID, error) {
+	rows, err := q.db.Query(ctx, deleteOnline, q.replica, users, seen)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[accounts.UserID])
+}
+
+const updateSeen = `
+INSERT INTO presence AS p (user_id, last_seen)
+SELECT i.user_id, i.at FROM unnest($1::uuid[], $2::timestamptz[]) AS i(user_id, at) ORDER BY i.user_id
+ON CONFLICT (user_id) DO UPDATE SET last_seen = greatest(p.last_seen, excluded.last_seen)`
+
+// see notes when people were last here.
+func (q queries) see(ctx context.Context, users []accounts.UserID, at []time.Time) error {
+	_, err := q.db.Exec(ctx, updateSeen, users, at)
+	return err
+}
+
+const deleteExpired = `
+WITH gone AS (
+    DELETE FROM online WHERE until < now() RETURNING user_id, until
+), seen AS (
+    INSERT INTO presence AS p (user_id, last_seen)
+    SELECT user_id, max(until) - make_interval(secs => $1) FROM gone GROUP BY user_id ORDER BY user_id
+    ON CONFLICT (user_id) DO UPDATE SET last_seen = greatest(p.last_seen, excluded.last_seen)
+)
+SELECT DISTINCT user_id FROM gone`
+
+// sweep clears the marks that ran out, and gives whose they were. The table holds no more
+// than those who are here, so this may look through it.
+func (q queries) sweep(ctx context.Context, lease time.Duration) ([]accounts.UserID, error) {
+	rows, err := q.db.Query(ctx, deleteExpired, lease.Seconds())
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[accounts.UserID])
+}

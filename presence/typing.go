@@ -1,0 +1,70 @@
+package presence
+
+import (
+	"context"
+	"time"
+
+	"parley/accounts"
+	"parley/chat"
+	"parley/hub"
+)
+
+// typingEvery is how often somebody is said to be typing in one conversation at most. Those
+// who are told stop showing it after 5 seconds, or when the message comes.
+const typingEvery = 2500 * time.Millisecond
+
+type typist struct {
+	conversation chat.ConversationID
+	user         accounts.UserID
+}
+
+// Typing is the event: somebody is typing.
+type Typing struct {
+	ConversationID chat.ConversationID `json:"conversation_id"`
+	UserID         accounts.UserID     `json:"user_id"`
+}
+
+func (s *Service) frameTyping(_ context.Context, r *hub.Request) (any, error) {
+	var data struct {
+		ConversationID chat.ConversationID `json:"conversation_id"`
+	}
+	if err := r.Bind(&data); err != nil {
+		return nil, err
+	}
+	if !s.cfg.ByConversation.Has(data.ConversationID, r.Conn) {
+		return nil, chat.ErrNotMember
+	}
+	t := typist{data.ConversationID, accounts.UserID(r.Conn.UserID)}
+	if s.mayType(t, time.Now()) {
+		s.tellTyping(t)
+	}
+	return struct{}{}, nil
+}
+
+func (s *Service) mayType(t typist, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now.Sub(s.typing[t]) < typingEvery {
+		return false
+	}
+	s.typing[t] = now
+	return true
+}
+
+// tellTyping tells the others' connections, but for those that said that they show another
+// conversation, or none.
+func (s *Service) tellTyping(t typist) {
+	var frame []byte
+	for _, c := range s.cfg.ByConversation.Conns(t.conversation) {
+		if accounts.UserID(c.UserID) == t.user {
+			continue
+		}
+		if shown := s.showing.Keys(c); len(shown) > 0 && shown[0] != t.conversation {
+			continue
+		}
+		if frame == nil {
+			frame = hub.EncodeEvent("typing", Typing{t.conversation, t.user})
+		}
+		c.Send(frame)
+	}
+}
