@@ -26,7 +26,7 @@ type Conn struct {
 	wire  *wire
 	limit *rate.Limiter // nil without rate limits
 
-	heard   atomic.Int64 // second in which the client was last heard
+	heard   atomic.Int64 // second of the hub's clock in which the client was last heard
 	writing atomic.Int64 // second in which a write began that waits for the client; 0: none does
 
 	mu       sync.Mutex // guards what follows
@@ -142,7 +142,9 @@ func (c *Conn) log() *slog.Logger {
 }
 
 // Heard is when the client was last heard, to the second.
-func (c *Conn) Heard() time.Time { return time.Unix(c.heard.Load(), 0) }
+func (c *Conn) Heard() time.Time {
+	return c.hub.began.Add(time.Duration(c.heard.Load()) * time.Second)
+}
 
 // beat notes that the client was heard.
 func (c *Conn) beat() { c.heard.Store(c.hub.clock.Load()) }

@@ -87,7 +87,8 @@ type Hub struct {
 	opened   []func(context.Context, *Conn) error
 	topics   []leaver
 	flushers flushers
-	clock    atomic.Int64 // seconds since the epoch, moved by Run: cheap to read per frame
+	began    time.Time
+	clock    atomic.Int64 // seconds since began, moved by Run: cheap to read per frame
 
 	mu       sync.Mutex // guards conns and draining
 	conns    map[*Conn]struct{}
@@ -102,7 +103,10 @@ type leaver interface{ leave(*Conn) }
 
 // New makes a Hub. Handlers and topics are registered before it serves.
 func New(cfg Config) *Hub {
-	h := &Hub{cfg: cfg, conns: make(map[*Conn]struct{})}
+	// The clock counts from here on, and never goes by the time of day: a step of that would
+	// be a silence of everybody. It begins at 1, because 0 is no time to have begun a write at.
+	h := &Hub{cfg: cfg, conns: make(map[*Conn]struct{}), began: time.Now().Add(-time.Second)}
+	h.tick(time.Now())
 	h.flushers.limit = runtime.GOMAXPROCS(0)
 	h.base, h.stop = context.WithCancel(context.Background())
 	h.mux.handlers = make(map[string]Handler)
@@ -110,7 +114,6 @@ func New(cfg Config) *Hub {
 	// has nothing else to say.
 	h.mux.Handle("presence.heartbeat", func(context.Context, *Request) (any, error) { return struct{}{}, nil })
 	h.sessions = NewTopics[uuid.UUID](h)
-	h.clock.Store(time.Now().Unix())
 	return h
 }
 
@@ -153,14 +156,20 @@ func (h *Hub) Run(ctx context.Context) error {
 // watch closes who was silent for too long or holds up a write. One goroutine for all
 // connections: a timer for each would cost more than the sockets do.
 func (h *Hub) watch(now time.Time) {
-	h.clock.Store(now.Unix())
+	second := h.tick(now)
 	for _, c := range h.all() {
-		if since := c.writing.Load(); since != 0 && now.Unix()-since > int64(writeDeadline/time.Second) {
+		if since := c.writing.Load(); since != 0 && second-since > int64(writeDeadline/time.Second) {
 			c.abort(CloseSlowConsumer, "write took too long")
-		} else if now.Unix()-c.heard.Load() >= int64(maxSilence/time.Second) {
+		} else if second-c.heard.Load() >= int64(maxSilence/time.Second) {
 			c.abort(CloseHeartbeatMissed, "heartbeat missed")
 		}
 	}
+}
+
+func (h *Hub) tick(now time.Time) (second int64) {
+	second = int64(now.Sub(h.began) / time.Second)
+	h.clock.Store(second)
+	return second
 }
 
 func (h *Hub) all() []*Conn {

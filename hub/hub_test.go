@@ -354,6 +354,12 @@ func TestWatch(t *testing.T) {
 	alive.want(`{"type":"reply","id":"1","data":{"text":"x"}}`)
 	h.watch(time.Now().Add(75 * time.Second))
 	silent.wantClosed(CloseHeartbeatMissed)
+	for _, c := range h.all() {
+		// By the monotonic clock: a step of the time of day is nobody's silence.
+		if heard := c.Heard(); !strings.Contains(heard.String(), "m=") {
+			t.Errorf("heard at %v", heard)
+		}
+	}
 	alive.send(`{"type":"echo","id":"2","data":{"text":"x"}}`)
 	alive.want(`{"type":"reply","id":"2","data":{"text":"x"}}`)
 }
