@@ -80,7 +80,6 @@ func ScanEntry(row interface{ Scan(...any) error }, rest ...any) (Entry, error) 
 		return Entry{}, err
 	}
 	e.ClientID = client.UUID
-	e.CreatedAt = e.CreatedAt.UTC()
 	switch {
 	case body == nil:
 		e.Deleted = e.Kind == KindMessage // its body is never empty otherwise

@@ -156,7 +156,6 @@ func (q queries) faces(ctx context.Context, sql string, args ...any) ([]Conversa
 		if err != nil {
 			return Conversation{}, err
 		}
-		c.LastEntryAt = c.LastEntryAt.UTC()
 		if last.Kind == KindMessage {
 			c.LastMessage = &last
 		}

@@ -161,7 +161,6 @@ func (q queries) append(ctx context.Context, batch []*pending, results []result)
 		if err := rows.Scan(&ord, &r.outcome, &r.seq, &r.at, &r.detail); err != nil {
 			return results, fmt.Errorf("read an appended message: %w", err)
 		}
-		r.at = r.at.UTC()
 		results[ord-1] = r
 		answered++
 	}

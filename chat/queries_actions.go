@@ -99,6 +99,5 @@ func (q queries) act(ctx context.Context, a Action) (r result, err error) {
 	if err := q.db.SendBatch(ctx, b).Close(); err != nil {
 		return r, fmt.Errorf("act on a message: %w", err)
 	}
-	r.at = r.at.UTC()
 	return r, nil
 }

@@ -104,7 +104,7 @@ func (q queries) insertEntries(ctx context.Context, id ConversationID, by accoun
 	}
 	entries := make([]Entry, len(kinds))
 	for i, kind := range kinds {
-		entries[i] = Entry{ConversationID: id, Seq: first + Seq(i), Kind: kind, SenderID: by, CreatedAt: at.UTC(), Detail: details[i]}
+		entries[i] = Entry{ConversationID: id, Seq: first + Seq(i), Kind: kind, SenderID: by, CreatedAt: at, Detail: details[i]}
 	}
 	return entries, nil
 }

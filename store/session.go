@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 // minVersion is the oldest PostgreSQL that will do, as server_version_num.
@@ -65,6 +67,11 @@ func prepareSession(ctx context.Context, c *pgx.Conn) error {
 	if reason := s.unfit(); reason != "" {
 		return &UnfitError{reason}
 	}
+	// Times arrive as numbers, whatever the session's time zone, and pgx would show them in
+	// the process's: what leaves the server is in UTC.
+	c.TypeMap().RegisterType(&pgtype.Type{
+		Name: "timestamptz", OID: pgtype.TimestamptzOID, Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC},
+	})
 	return nil
 }
 

@@ -70,6 +70,20 @@ func TestInTx(t *testing.T) {
 	}
 }
 
+// Times are those of UTC whatever the time zone of the process.
+func TestTimesAreUTC(t *testing.T) {
+	t.Parallel()
+	db := storetest.New(t)
+	var at time.Time
+	var maybe *time.Time
+	if err := db.QueryRow(t.Context(), `SELECT now(), now()`).Scan(&at, &maybe); err != nil {
+		t.Fatal(err)
+	}
+	if at.Location() != time.UTC || maybe.Location() != time.UTC {
+		t.Errorf("in %v and %v", at.Location(), maybe.Location())
+	}
+}
+
 func TestQueryAndBatch(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
