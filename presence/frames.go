@@ -3,7 +3,8 @@ package presence
 import (
 	"context"
 	"fmt"
-	"slices"
+
+	"github.com/google/uuid"
 
 	"parley/accounts"
 	"parley/chat"
@@ -41,31 +42,58 @@ func (s *Service) frameWatch(ctx context.Context, r *hub.Request) (any, error) {
 	if err := r.Bind(&data); err != nil {
 		return nil, err
 	}
-	if len(s.watchers.Keys(r.Conn))+len(data.UserIDs) > maxWatched {
+	if data.ConversationID != nil && !s.cfg.ByConversation.Has(*data.ConversationID, r.Conn) {
+		return nil, chat.ErrNotMember
+	}
+	watched := make(map[accounts.UserID]bool) // true: from now on
+	for _, user := range s.watchers.Keys(r.Conn) {
+		watched[user] = false
+	}
+	for _, user := range data.UserIDs {
+		if _, already := watched[user]; !already {
+			watched[user] = true
+		}
+	}
+	if len(watched) > maxWatched {
 		return nil, errWatched
 	}
 	if data.ConversationID != nil {
-		if !s.cfg.ByConversation.Has(*data.ConversationID, r.Conn) {
-			return nil, chat.ErrNotMember
-		}
 		s.show(r.Conn, *data.ConversationID)
 	}
 	// Before they are read: what changes from then on is told. Who may not be known of is
 	// never told of, and taken off again.
 	s.watchers.Join(r.Conn, data.UserIDs...)
+	told := s.tellings.Load()
 	list, err := s.q.states(ctx, accounts.UserID(r.Conn.UserID), data.UserIDs)
 	if err != nil {
+		for user, isNew := range watched {
+			if isNew {
+				s.watchers.Leave(r.Conn, user)
+			}
+		}
 		return nil, fmt.Errorf("read presence: %w", err)
 	}
+	known := make(map[accounts.UserID]bool, len(list))
+	for _, state := range list {
+		known[state.UserID] = true
+	}
 	for _, user := range data.UserIDs {
-		if !slices.ContainsFunc(list, func(state State) bool { return state.UserID == user }) {
+		if !known[user] {
 			s.watchers.Leave(r.Conn, user)
 		}
 	}
-	return states{list}, nil
+	r.Reply(states{list})
+	if s.tellings.Load() != told {
+		// An event may have overtaken the answer, which is older: what comes last has to be
+		// how it is.
+		s.change(data.UserIDs)
+		s.rouse()
+	}
+	return nil, hub.ErrLater
 }
 
-// frameUnwatch watches people no more; with a conversation, the connection shows none.
+// frameUnwatch watches people no more; with a conversation, the connection shows none, unless
+// it shows another one by now.
 func (s *Service) frameUnwatch(_ context.Context, r *hub.Request) (any, error) {
 	var data watchData
 	if err := r.Bind(&data); err != nil {
@@ -74,16 +102,30 @@ func (s *Service) frameUnwatch(_ context.Context, r *hub.Request) (any, error) {
 	for _, user := range data.UserIDs {
 		s.watchers.Leave(r.Conn, user)
 	}
-	if data.ConversationID != nil {
+	if data.ConversationID != nil && s.shows(r.Conn, *data.ConversationID) {
 		s.show(r.Conn, chat.ConversationID{})
 	}
 	return states{[]State{}}, nil
 }
 
-// show notes which conversation a connection shows; the zero id is none.
+// shown is that a connection shows a conversation, or none (the zero id). The connection is
+// part of the key because nobody asks who shows one, only what somebody shows.
+type shown struct {
+	conn         uuid.UUID
+	conversation chat.ConversationID
+}
+
+// show notes which conversation a connection shows.
 func (s *Service) show(c *hub.Conn, id chat.ConversationID) {
 	for _, old := range s.showing.Keys(c) {
 		s.showing.Leave(c, old)
 	}
-	s.showing.Join(c, id)
+	s.showing.Join(c, shown{c.ID, id})
+}
+
+// shows says whether a connection may be showing a conversation: it said so, or it never said
+// what it shows.
+func (s *Service) shows(c *hub.Conn, id chat.ConversationID) bool {
+	list := s.showing.Keys(c)
+	return len(list) == 0 || list[0].conversation == id
 }

@@ -5,15 +5,18 @@
 // It promises that somebody is online while one of their connections, on any replica, was
 // heard within a minute; that last seen survives restarts; and that its statements do not
 // grow in number with the connections: all of a replica's people are written in batches.
-// What a crash of the database empties of it fills again by itself.
+// What a crash of the database empties of it fills again by itself. All times are by the
+// database's clock: a replica says how long ago somebody was heard.
 package presence
 
 import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -37,25 +40,39 @@ type Config struct {
 type Service struct {
 	cfg      Config
 	q        queries
-	watchers *hub.Topics[accounts.UserID]     // the connections that watch somebody
-	showing  *hub.Topics[chat.ConversationID] // the connections that show a conversation, or none (the zero id)
-	arrived  chan struct{}                    // holds one when somebody came
+	watchers *hub.Topics[accounts.UserID] // the connections that watch somebody
+	showing  *hub.Topics[shown]
+	wake     chan struct{} // holds one when there is something to write or to tell
+	tellings atomic.Uint64 // how often watchers were told something
 
-	mu     sync.Mutex // guards here and typing
+	mu     sync.Mutex // guards what follows
 	here   map[accounts.UserID]*person
-	typing map[typist]time.Time // when somebody was last said to be typing
+	untold map[accounts.UserID]struct{} // whose watchers are to be told how they are now
+	typing map[typist]time.Time         // when somebody was last said to be typing
 }
 
 // person is somebody with a connection here, or with one until just now.
 type person struct {
 	heard  time.Time // when one of their connections last was
-	missed bool      // no connection was found the last time: a page loaded anew is no departure
-	gone   bool      // nor the time after
-	online bool      // the database says so, until then
-	until  time.Time
+	missed int       // looks in a row that found no connection
+	mark   mark
+	marked time.Time // heard, as the mark has it
 }
 
-func (p *person) present(now time.Time) bool { return !p.gone && now.Sub(p.heard) < silence }
+// mark is what the database says of somebody on this replica.
+type mark int
+
+const (
+	unknown mark = iota // or nothing
+	online
+	offline
+)
+
+// gone says that somebody has left. One look without a connection is none: that is how a page
+// is loaded anew.
+func (p *person) gone() bool { return p.missed >= 2 }
+
+func (p *person) present(now time.Time) bool { return !p.gone() && now.Sub(p.heard) < silence }
 
 const (
 	// silence is how long somebody counts as here after they were last heard.
@@ -65,11 +82,12 @@ const (
 	lookEvery = 5 * time.Second
 	// gather is how long arrivals wait for others.
 	gather = 100 * time.Millisecond
-	// A mark of being online lasts this long, and is renewed when less than half is left.
+	// lease is how long a mark of being online lasts after somebody was heard. So one that ran
+	// out says when that was. It is renewed when less than half is left.
 	lease = silence + 2*lookEvery
 	// sweepEvery is how often what crashed replicas left behind is cleared.
-	sweepEvery = time.Minute
-	// batchRows is how many people one statement writes at most.
+	sweepEvery = 15 * time.Second
+	// batchRows is how many people one statement writes or tells of at most.
 	batchRows = 5000
 )
 
@@ -77,9 +95,9 @@ const (
 // Config, so that a connection that arrives is in them.
 func New(cfg Config) *Service {
 	s := &Service{
-		cfg: cfg, q: queries{cfg.DB, uuid.New()}, arrived: make(chan struct{}, 1),
-		watchers: hub.NewTopics[accounts.UserID](cfg.Hub), showing: hub.NewTopics[chat.ConversationID](cfg.Hub),
-		here: make(map[accounts.UserID]*person), typing: make(map[typist]time.Time),
+		cfg: cfg, q: queries{cfg.DB, uuid.New()}, wake: make(chan struct{}, 1),
+		watchers: hub.NewTopics[accounts.UserID](cfg.Hub), showing: hub.NewTopics[shown](cfg.Hub),
+		here: make(map[accounts.UserID]*person), untold: make(map[accounts.UserID]struct{}), typing: make(map[typist]time.Time),
 	}
 	cfg.Hub.OnOpen(s.arrive)
 	return s
@@ -94,16 +112,21 @@ func (s *Service) arrive(_ context.Context, c *hub.Conn) error {
 		p = &person{}
 		s.here[user] = p
 	}
-	p.heard, p.missed, p.gone = time.Now(), false, false
-	isNew := !p.online
+	p.heard, p.missed = time.Now(), 0
+	isNew := p.mark != online
 	s.mu.Unlock()
 	if isNew {
-		select {
-		case s.arrived <- struct{}{}:
-		default:
-		}
+		s.rouse()
 	}
 	return nil
+}
+
+// rouse makes Run write soon.
+func (s *Service) rouse() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
 }
 
 // Run writes who is here and tells the watchers, until ctx ends; then it writes when
@@ -119,16 +142,17 @@ func (s *Service) Run(ctx context.Context) error {
 		var err error
 		select {
 		case <-ctx.Done():
-			return s.leave(context.WithoutCancel(ctx))
-		case <-s.arrived:
+			return s.leave(context.WithoutCancel(ctx), time.Now())
+		case <-s.wake:
 			select {
 			case <-ctx.Done():
 			case <-time.After(gather):
-				err = s.write(ctx)
+				err = s.write(ctx, time.Now())
 			}
 		case <-look.C:
-			s.look(time.Now())
-			err = s.write(ctx)
+			now := time.Now()
+			s.look(now)
+			err = s.write(ctx, now)
 		case <-sweep.C:
 			err = s.sweep(ctx)
 		}
@@ -142,20 +166,21 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 }
 
-// look notes when everybody was heard, and who is gone.
+// look notes when everybody was heard, and who is gone. Whoever is, and known to be, is
+// forgotten.
 func (s *Service) look(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for user, p := range s.here {
-		heard := s.lastHeard(user)
-		switch {
-		case !heard.IsZero():
-			p.heard, p.missed, p.gone = heard, false, false
-		case !p.missed:
-			p.missed = true
-		case p.online:
-			p.gone = true
-		default:
+		conns := s.cfg.ByUser.Conns(user)
+		for _, c := range conns {
+			if at := c.Heard(); at.After(p.heard) {
+				p.heard = at
+			}
+		}
+		if len(conns) > 0 {
+			p.missed = 0
+		} else if p.missed++; p.gone() && p.mark == offline {
 			delete(s.here, user)
 		}
 	}
@@ -166,92 +191,123 @@ func (s *Service) look(now time.Time) {
 	}
 }
 
-func (s *Service) lastHeard(user accounts.UserID) (last time.Time) {
-	for _, c := range s.cfg.ByUser.Conns(user) {
-		if at := c.Heard(); at.After(last) {
-			last = at
-		}
+// sightings are people and when each was last heard.
+type sightings struct {
+	users []accounts.UserID
+	heard []time.Time
+}
+
+func (l *sightings) add(user accounts.UserID, p *person) {
+	l.users, l.heard = append(l.users, user), append(l.heard, p.heard)
+}
+
+// batches cuts them into what one statement writes.
+func (l sightings) batches() (batches []sightings) {
+	for from := 0; from < len(l.users); from += batchRows {
+		to := min(from+batchRows, len(l.users))
+		batches = append(batches, sightings{l.users[from:to], l.heard[from:to]})
 	}
-	return last
+	return batches
 }
 
-// changes are what the database does not know yet.
-type changes struct {
-	online, offline []accounts.UserID
-	seen            []time.Time // when those who are offline last were
-}
-
-// due collects changes: who came, whose mark runs out, and who is gone.
-func (s *Service) due(now time.Time) (c changes) {
+// due collects what the database does not know: who came or is there still and whose mark
+// runs out, and who is gone or has fallen silent.
+func (s *Service) due(now time.Time) (came, left sightings) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for user, p := range s.here {
 		switch present := p.present(now); {
-		case present && (!p.online || p.until.Sub(now) < lease/2):
-			c.online = append(c.online, user)
-		case !present && p.online:
-			c.offline, c.seen = append(c.offline, user), append(c.seen, p.heard)
+		case present && (p.mark != online || p.heard.After(p.marked) && now.Sub(p.marked) > lease/2):
+			came.add(user, p)
+		case !present && p.mark != offline:
+			left.add(user, p)
 		}
 	}
-	return c
+	return came, left
 }
 
 // write brings the database up to date, and tells the watchers of those for whom that
 // changed something: another replica may have them, too.
-func (s *Service) write(ctx context.Context) error {
-	now := time.Now()
-	c := s.due(now)
-	var changed []accounts.UserID
-	for users := range slices.Chunk(c.online, batchRows) {
-		came, err := s.q.goOnline(ctx, users, lease)
+func (s *Service) write(ctx context.Context, now time.Time) error {
+	came, left := s.due(now)
+	for _, b := range came.batches() {
+		changed, err := s.q.goOnline(ctx, b, now)
 		if err != nil {
+			s.change(b.users) // it may have happened, and nobody been told
+			s.doubt()
 			return fmt.Errorf("write who is here: %w", err)
 		}
-		s.written(users, now.Add(lease))
-		changed = append(changed, came...)
+		s.written(b, online, now)
+		s.change(changed)
 	}
-	for i := 0; i < len(c.offline); i += batchRows {
-		end := min(i+batchRows, len(c.offline))
-		left, err := s.q.goOffline(ctx, c.offline[i:end], c.seen[i:end])
+	for _, b := range left.batches() {
+		changed, err := s.q.goOffline(ctx, b, now)
 		if err != nil {
+			s.doubt()
 			return fmt.Errorf("write who is gone: %w", err)
 		}
-		s.written(c.offline[i:end], time.Time{})
-		changed = append(changed, left...)
+		s.written(b, offline, now)
+		s.change(changed)
 	}
-	return s.tell(ctx, changed)
+	return s.tell(ctx)
 }
 
-// written notes what the database says of people now: online until then, or not.
-func (s *Service) written(users []accounts.UserID, until time.Time) {
+// written notes what the database says of people.
+func (s *Service) written(l sightings, m mark, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, user := range l.users {
+		p := s.here[user]
+		p.mark, p.marked = m, l.heard[i]
+		if m == offline && p.present(now) { // back while that was being written
+			s.rouse()
+		}
+	}
+}
+
+// doubt says that nothing is known of what the database says: it may have crashed, and the
+// marks are gone then.
+func (s *Service) doubt() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.here {
+		p.mark = unknown
+	}
+}
+
+// change notes that the watchers of some people are to be told how those are now.
+func (s *Service) change(users []accounts.UserID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, user := range users {
-		if p := s.here[user]; p != nil {
-			p.online, p.until = !until.IsZero(), until
-		}
+		s.untold[user] = struct{}{}
 	}
 }
 
-// tell sends what people are now to those who watch them and may.
-func (s *Service) tell(ctx context.Context, users []accounts.UserID) error {
-	var watchers, watched []accounts.UserID
-	for _, user := range users {
+// tell sends how people are now, of whom that changed, to those who watch them and may. What
+// fails is told the next time.
+func (s *Service) tell(ctx context.Context) error {
+	s.mu.Lock()
+	untold := s.untold
+	s.untold = make(map[accounts.UserID]struct{})
+	s.mu.Unlock()
+	watches := make(map[watch][]*hub.Conn)
+	for user := range untold {
 		for _, c := range s.watchers.Conns(user) {
-			watchers, watched = append(watchers, accounts.UserID(c.UserID)), append(watched, user)
+			w := watch{accounts.UserID(c.UserID), user}
+			watches[w] = append(watches[w], c)
 		}
 	}
-	if len(watchers) == 0 {
-		return nil
-	}
-	seen, err := s.q.seenBy(ctx, watchers, watched)
-	if err != nil {
-		return fmt.Errorf("find who may know: %w", err)
-	}
-	for _, v := range seen {
-		frame := hub.EncodeEvent("presence", v.State)
-		for _, c := range s.watchers.Conns(v.UserID) {
-			if accounts.UserID(c.UserID) == v.watcher {
+	for batch := range slices.Chunk(slices.Collect(maps.Keys(watches)), batchRows) {
+		seen, err := s.q.seenBy(ctx, batch)
+		if err != nil {
+			s.change(slices.Collect(maps.Keys(untold)))
+			return fmt.Errorf("find who may know: %w", err)
+		}
+		s.tellings.Add(1)
+		for _, v := range seen {
+			frame := hub.EncodeEvent("presence", v.State)
+			for _, c := range watches[watch{v.watcher, v.UserID}] {
 				c.Send(frame)
 			}
 		}
@@ -260,24 +316,27 @@ func (s *Service) tell(ctx context.Context, users []accounts.UserID) error {
 }
 
 // leave writes when everybody was last seen, at the end.
-func (s *Service) leave(ctx context.Context) error {
+func (s *Service) leave(ctx context.Context, now time.Time) error {
+	var all sightings
 	s.mu.Lock()
-	users, seen := make([]accounts.UserID, 0, len(s.here)), make([]time.Time, 0, len(s.here))
 	for user, p := range s.here {
-		users, seen = append(users, user), append(seen, p.heard)
+		all.add(user, p)
 	}
 	s.mu.Unlock()
-	if err := s.q.see(ctx, users, seen); err != nil {
-		return fmt.Errorf("write who was last seen when: %w", err)
+	for _, b := range all.batches() {
+		if err := s.q.see(ctx, b, now); err != nil {
+			return fmt.Errorf("write who was last seen when: %w", err)
+		}
 	}
 	return nil
 }
 
 // sweep turns the marks of those whose replica is gone into when they were last seen.
 func (s *Service) sweep(ctx context.Context) error {
-	gone, err := s.q.sweep(ctx, lease)
+	gone, err := s.q.sweep(ctx)
 	if err != nil {
 		return fmt.Errorf("clear what crashed replicas left: %w", err)
 	}
-	return s.tell(ctx, gone)
+	s.change(gone)
+	return s.tell(ctx)
 }

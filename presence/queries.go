@@ -73,9 +73,12 @@ func (q queries) membersStates(ctx context.Context, me accounts.UserID, id chat.
 
 const selectSeenBy = `
 SELECT ` + stateColumns + `, v.user_id
-FROM (SELECT DISTINCT w.user_id, w.watched FROM unnest($2::uuid[], $3::uuid[]) AS w(user_id, watched)) v
+FROM unnest($2::uuid[], $3::uuid[]) AS v(user_id, watched)
 JOIN users u ON u.id = v.watched` + stateOf + `
 WHERE ` + acquainted + ` OR u.id = v.user_id`
+
+// watch is that somebody watches somebody.
+type watch struct{ watcher, watched accounts.UserID }
 
 // sight is somebody's presence for one who watches them.
 type sight struct {
@@ -83,8 +86,12 @@ type sight struct {
 	watcher accounts.UserID
 }
 
-// seenBy gives the states of people for those watchers who may still know of them.
-func (q queries) seenBy(ctx context.Context, watchers, watched []accounts.UserID) ([]sight, error) {
+// seenBy gives what watchers see of whom they watch, of those of whom they may still know.
+func (q queries) seenBy(ctx context.Context, list []watch) ([]sight, error) {
+	watchers, watched := make([]accounts.UserID, len(list)), make([]accounts.UserID, len(list))
+	for i, w := range list {
+		watchers[i], watched[i] = w.watcher, w.watched
+	}
 	rows, err := q.db.Query(ctx, selectSeenBy, lease.Seconds(), watchers, watched)
 	if err != nil {
 		return nil, err
@@ -100,66 +107,83 @@ WITH before AS MATERIALIZED (
     SELECT DISTINCT user_id FROM online WHERE user_id = ANY($2::uuid[]) AND until > now()
 ), marked AS (
     INSERT INTO online AS o (user_id, replica, until)
-    SELECT u, $1, now() + make_interval(secs => $3) FROM unnest($2::uuid[]) AS u ORDER BY u
+    SELECT i.user_id, $1, now() + make_interval(secs => $4 - i.ago)
+    FROM unnest($2::uuid[], $3::float8[]) AS i(user_id, ago) ORDER BY i.user_id
     ON CONFLICT (user_id, replica) DO UPDATE SET until = excluded.until
 )
 SELECT u FROM unnest($2::uuid[]) AS u WHERE NOT EXISTS (SELECT FROM before b WHERE b.user_id = u)`
 
-// goOnline marks people as here for so long, and gives those who were not here before, on
-// any replica.
-func (q queries) goOnline(ctx context.Context, users []accounts.UserID, lease time.Duration) ([]accounts.UserID, error) {
-	rows, err := q.db.Query(ctx, updateOnline, q.replica, users, lease.Seconds())
+// goOnline marks people as here, and gives those who were not here before, on any replica.
+func (q queries) goOnline(ctx context.Context, l sightings, now time.Time) ([]accounts.UserID, error) {
+	rows, err := q.db.Query(ctx, updateOnline, q.replica, l.users, l.ago(now), lease.Seconds())
 	if err != nil {
 		return nil, err
 	}
 	return pgx.CollectRows(rows, pgx.RowTo[accounts.UserID])
 }
+
+// ago is how many seconds ago each was heard.
+func (l sightings) ago(now time.Time) []float64 {
+	ago := make([]float64, len(l.heard))
+	for i, at := range l.heard {
+		ago[i] = max(0, now.Sub(at).Seconds())
+	}
+	return ago
+}
+
+// keepSeen ends an INSERT INTO presence AS p: when somebody was last here only moves on.
+const keepSeen = `
+    ON CONFLICT (user_id) DO UPDATE SET last_seen = greatest(p.last_seen, excluded.last_seen)`
+
+// seenAgo notes when people were last here, by how many seconds ago that was.
+const seenAgo = `
+    INSERT INTO presence AS p (user_id, last_seen)
+    SELECT i.user_id, now() - make_interval(secs => i.ago)
+    FROM unnest($1::uuid[], $2::float8[]) AS i(user_id, ago) ORDER BY i.user_id` + keepSeen
 
 const deleteOnline = `
 WITH gone AS (
-    DELETE FROM online WHERE user_id = ANY($2::uuid[]) AND replica = $1
-), seen AS (
-    INSERT INTO presence AS p (user_id, last_seen)
-    SELECT i.user_id, i.at FROM unnest($2::uuid[], $3::timestamptz[]) AS i(user_id, at) ORDER BY i.user_id
-    ON CONFLICT (user_id) DO UPDATE SET last_seen = greatest(p.last_seen, excluded.last_seen)
+    DELETE FROM online WHERE user_id = ANY($1::uuid[]) AND replica = $3
+), seen AS (` + seenAgo + `
 )
-SELECT u FROM unnest($2::uuid[]) AS u
-WHERE NOT EXISTS (SELECT FROM online o WHERE o.user_id = u AND o.replica <> $1 AND o.until > now())`
+SELECT u FROM unnest($1::uuid[]) AS u
+WHERE NOT EXISTS (SELECT FROM online o WHERE o.user_id = u AND o.replica <> $3 AND o.until > now())`
 
-// goOffline unmarks people who were last here at a time, and gives those who are not here on
-// another replica either.
-func (q queries) goOffline(ctx context.Context, users []accounts.UserID, seen []time.Time) ([]accounts.UserID, error) {
-	rows, err := q.db.Query(ctx, deleteOnline, q.replica, users, seen)
+// goOffline unmarks people and notes when they were last here. It gives those who are not
+// here on another replica either.
+func (q queries) goOffline(ctx context.Context, l sightings, now time.Time) ([]accounts.UserID, error) {
+	rows, err := q.db.Query(ctx, deleteOnline, l.users, l.ago(now), q.replica)
 	if err != nil {
 		return nil, err
 	}
 	return pgx.CollectRows(rows, pgx.RowTo[accounts.UserID])
 }
 
-const updateSeen = `
-INSERT INTO presence AS p (user_id, last_seen)
-SELECT i.user_id, i.at FROM unnest($1::uuid[], $2::timestamptz[]) AS i(user_id, at) ORDER BY i.user_id
-ON CONFLICT (user_id) DO UPDATE SET last_seen = greatest(p.last_seen, excluded.last_seen)`
+const updateSeen = seenAgo
 
 // see notes when people were last here.
-func (q queries) see(ctx context.Context, users []accounts.UserID, at []time.Time) error {
-	_, err := q.db.Exec(ctx, updateSeen, users, at)
+func (q queries) see(ctx context.Context, l sightings, now time.Time) error {
+	_, err := q.db.Exec(ctx, updateSeen, l.users, l.ago(now))
 	return err
 }
 
+// deleteExpired leaves the marks alone that another replica is at: it has the same to say, or
+// better.
 const deleteExpired = `
-WITH gone AS (
-    DELETE FROM online WHERE until < now() RETURNING user_id, until
+WITH expired AS MATERIALIZED (
+    SELECT user_id, replica FROM online WHERE until < now() ORDER BY user_id, replica FOR UPDATE SKIP LOCKED
+), gone AS (
+    DELETE FROM online o USING expired e WHERE o.user_id = e.user_id AND o.replica = e.replica
+    RETURNING o.user_id, o.until
 ), seen AS (
     INSERT INTO presence AS p (user_id, last_seen)
-    SELECT user_id, max(until) - make_interval(secs => $1) FROM gone GROUP BY user_id ORDER BY user_id
-    ON CONFLICT (user_id) DO UPDATE SET last_seen = greatest(p.last_seen, excluded.last_seen)
+    SELECT user_id, max(until) - make_interval(secs => $1) FROM gone GROUP BY user_id ORDER BY user_id` + keepSeen + `
 )
 SELECT DISTINCT user_id FROM gone`
 
 // sweep clears the marks that ran out, and gives whose they were. The table holds no more
 // than those who are here, so this may look through it.
-func (q queries) sweep(ctx context.Context, lease time.Duration) ([]accounts.UserID, error) {
+func (q queries) sweep(ctx context.Context) ([]accounts.UserID, error) {
 	rows, err := q.db.Query(ctx, deleteExpired, lease.Seconds())
 	if err != nil {
 		return nil, err

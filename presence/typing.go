@@ -56,10 +56,7 @@ func (s *Service) mayType(t typist, now time.Time) bool {
 func (s *Service) tellTyping(t typist) {
 	var frame []byte
 	for _, c := range s.cfg.ByConversation.Conns(t.conversation) {
-		if accounts.UserID(c.UserID) == t.user {
-			continue
-		}
-		if shown := s.showing.Keys(c); len(shown) > 0 && shown[0] != t.conversation {
+		if accounts.UserID(c.UserID) == t.user || !s.shows(c, t.conversation) {
 			continue
 		}
 		if frame == nil {
