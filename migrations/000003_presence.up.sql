@@ -13,10 +13,11 @@ ALTER TABLE receipts
     ADD COLUMN read_at          timestamptz;
 
 -- Up to where every member of a group has it: the lowest of their marks, which a message's
--- author is told instead of everybody's.
+-- author is told instead of everybody's; and somebody whose mark that is.
 CREATE TABLE delivered_to_all (
     seq             bigint NOT NULL,
-    conversation_id uuid PRIMARY KEY
+    conversation_id uuid PRIMARY KEY,
+    behind          uuid NOT NULL
 ) WITH (fillfactor = 60);
 
 -- When somebody was last here, kept for ever; and who is here, by the replica that has their

@@ -14,8 +14,10 @@ import (
 type queries struct{ db store.Querier }
 
 // raiseMarks writes a batch of marks: only of members, no further than the
-// conversation reaches, and never back. It returns those that moved, with the other side
-// of a direct conversation and whether the two tell each other what they have read.
+// conversation reaches, and never back. It returns those that moved ($5: all of them, because
+// they may have moved by an attempt whose answer was lost), with whether something was
+// delivered, the other side of a direct conversation and whether the two tell each other
+// what they have read.
 const raiseMarks = `
 WITH moved AS (
     INSERT INTO receipts AS r (conversation_id, user_id, delivered_seq, read_seq, delivered_at, read_at)
@@ -31,10 +33,10 @@ WITH moved AS (
            read_seq = greatest(r.read_seq, excluded.read_seq),
            read_before = CASE WHEN excluded.read_seq > r.read_seq THEN r.read_seq ELSE r.read_before END,
            read_at = CASE WHEN excluded.read_seq > r.read_seq THEN excluded.read_at ELSE r.read_at END
-     WHERE excluded.delivered_seq > r.delivered_seq OR excluded.read_seq > r.read_seq
-    RETURNING conversation_id, user_id, delivered_seq, read_seq
+     WHERE excluded.delivered_seq > r.delivered_seq OR excluded.read_seq > r.read_seq OR $5
+    RETURNING conversation_id, user_id, delivered_seq, read_seq, delivered_at = statement_timestamp() OR $5 AS arrived
 )
-SELECT v.conversation_id, v.user_id, v.delivered_seq, v.read_seq, p.id, u.read_receipts AND p.read_receipts
+SELECT v.conversation_id, v.user_id, v.delivered_seq, v.read_seq, v.arrived, p.id, u.read_receipts AND p.read_receipts
 FROM moved v
 JOIN conversations c ON c.id = v.conversation_id
 JOIN users u ON u.id = v.user_id
@@ -50,11 +52,12 @@ type Event struct {
 
 type raised struct {
 	Event
-	peer  *accounts.UserID // the other side; nil in a group
-	tells *bool            // the two let each other know what they have read
+	arrived bool             // not only the read mark moved
+	peer    *accounts.UserID // the other side; nil in a group
+	tells   *bool            // the two let each other know what they have read
 }
 
-func (q queries) raise(ctx context.Context, rows []owner, to map[owner]marks) ([]raised, error) {
+func (q queries) raise(ctx context.Context, rows []owner, to map[owner]marks, again bool) ([]raised, error) {
 	n := len(rows)
 	conversations, users := make([]chat.ConversationID, n), make([]accounts.UserID, n)
 	delivered, read := make([]int64, n), make([]int64, n)
@@ -62,49 +65,62 @@ func (q queries) raise(ctx context.Context, rows []owner, to map[owner]marks) ([
 		conversations[i], users[i] = o.conversation, o.user
 		delivered[i], read[i] = int64(to[o].delivered), int64(to[o].read)
 	}
-	r, err := q.db.Query(ctx, raiseMarks, conversations, users, delivered, read)
+	r, err := q.db.Query(ctx, raiseMarks, conversations, users, delivered, read, again)
 	if err != nil {
 		return nil, err
 	}
 	return pgx.CollectRows(r, func(row pgx.CollectableRow) (raised, error) {
 		var v raised
-		err := row.Scan(&v.ConversationID, &v.UserID, &v.DeliveredSeq, &v.ReadSeq, &v.peer, &v.tells)
+		err := row.Scan(&v.ConversationID, &v.UserID, &v.DeliveredSeq, &v.ReadSeq, &v.arrived, &v.peer, &v.tells)
 		return v, err
 	})
 }
 
 // raiseLowest looks up to where every member of some groups has it, keeps that, and gives
-// those for which it rose, once for each author of the messages that it rose over: nobody
-// else has anything to show for it. Who came later counts from their coming on. It is a
-// transaction of its own, after the marks': of two replicas that raise marks of one group
-// at once, the second to get here sees both.
+// those for which it rose ($2: or may have, by an attempt whose answer was lost), once for
+// each author of the messages that it rose over: nobody else has anything to show for it. Who
+// came later counts from their coming on.
+//
+// It remembers a member who is behind, and looks at that one first: while they are, everybody
+// else's marks do not matter. So somebody who is away does not cost a look at all members for
+// every message.
+//
+// It is a transaction of its own, after the marks': of two replicas that raise marks of one
+// group at once, the second to get here sees both.
 const raiseLowest = `
-WITH lowest AS MATERIALIZED (
-    SELECT g.id, (SELECT min(greatest(r.delivered_seq, m.joined_seq))
-                  FROM members m LEFT JOIN receipts r ON r.conversation_id = m.conversation_id AND r.user_id = m.user_id
-                  WHERE m.conversation_id = g.id AND m.until_seq IS NULL) AS seq,
-           coalesce((SELECT d.seq FROM delivered_to_all d WHERE d.conversation_id = g.id), 0) AS before
-    FROM unnest($1::uuid[]) AS g(id)
+WITH stale AS MATERIALIZED (
+    SELECT g.id, CASE WHEN $2 THEN 0 ELSE coalesce(d.seq, 0) END AS before
+    FROM unnest($1::uuid[]) AS g(id) LEFT JOIN delivered_to_all d ON d.conversation_id = g.id
+    WHERE $2 OR NOT EXISTS (
+        SELECT FROM members m LEFT JOIN receipts r ON r.conversation_id = m.conversation_id AND r.user_id = m.user_id
+        WHERE m.conversation_id = g.id AND m.user_id = d.behind AND m.until_seq IS NULL
+          AND greatest(r.delivered_seq, m.joined_seq) <= d.seq)
 ), raised AS (
-    INSERT INTO delivered_to_all AS d (conversation_id, seq)
-    SELECT id, seq FROM lowest WHERE seq > before ORDER BY id
-    ON CONFLICT (conversation_id) DO UPDATE SET seq = excluded.seq WHERE excluded.seq > d.seq
+    INSERT INTO delivered_to_all AS d (conversation_id, seq, behind)
+    SELECT s.id, l.seq, l.user_id
+    FROM stale s CROSS JOIN LATERAL (
+        SELECT greatest(r.delivered_seq, m.joined_seq) AS seq, m.user_id
+        FROM members m LEFT JOIN receipts r ON r.conversation_id = m.conversation_id AND r.user_id = m.user_id
+        WHERE m.conversation_id = s.id AND m.until_seq IS NULL
+        ORDER BY 1 LIMIT 1) l
+    ORDER BY s.id
+    ON CONFLICT (conversation_id) DO UPDATE SET seq = excluded.seq, behind = excluded.behind WHERE excluded.seq >= d.seq
     RETURNING conversation_id, seq
 )
 SELECT r.conversation_id, r.seq, a.sender_id
 FROM raised r
-JOIN lowest l ON l.id = r.conversation_id
+JOIN stale s ON s.id = r.conversation_id AND s.before < r.seq
 CROSS JOIN LATERAL (
     SELECT DISTINCT e.sender_id FROM entries e
-    WHERE e.conversation_id = r.conversation_id AND e.seq > greatest(l.before, r.seq - 1000) AND e.seq <= r.seq AND e.kind = 'message') a`
+    WHERE e.conversation_id = r.conversation_id AND e.seq > greatest(s.before, r.seq - 1000) AND e.seq <= r.seq AND e.kind = 'message') a`
 
 type lowest struct {
 	Event
 	author accounts.UserID
 }
 
-func (q queries) raiseLowest(ctx context.Context, groups []chat.ConversationID) ([]lowest, error) {
-	rows, err := q.db.Query(ctx, raiseLowest, groups)
+func (q queries) raiseLowest(ctx context.Context, groups []chat.ConversationID, again bool) ([]lowest, error) {
+	rows, err := q.db.Query(ctx, raiseLowest, groups, again)
 	if err != nil {
 		return nil, err
 	}
@@ -125,7 +141,7 @@ type Mark struct {
 }
 
 // selectMarks gives nothing unless the caller is a member who can see the message. It leaves
-// out its author, and who came after it.
+// out its author, and who was not there when it was sent.
 const selectMarks = `
 SELECT m.user_id, coalesce(r.delivered_seq >= $3, false),
        coalesce(r.read_seq >= $3 AND u.read_receipts AND me.read_receipts, false),
@@ -135,7 +151,8 @@ FROM (SELECT $2::uuid AS user_id) v
 JOIN users me ON me.id = v.user_id
 JOIN members mine ON mine.conversation_id = $1 AND mine.user_id = v.user_id AND mine.until_seq IS NULL
 JOIN entries a ON a.conversation_id = $1 AND a.seq = $3 AND a.kind = 'message' AND ` + chat.Readable + `
-JOIN members m ON m.conversation_id = $1 AND m.until_seq IS NULL AND m.user_id <> a.sender_id AND m.joined_seq <= $3
+JOIN members m ON m.conversation_id = $1 AND m.until_seq IS NULL AND m.user_id <> a.sender_id AND EXISTS (
+    SELECT FROM members t WHERE t.conversation_id = $1 AND t.user_id = m.user_id AND $3 BETWEEN t.joined_seq AND coalesce(t.until_seq, $3))
 JOIN users u ON u.id = m.user_id
 LEFT JOIN receipts r ON r.conversation_id = $1 AND r.user_id = m.user_id
 ORDER BY u.username`

@@ -9,6 +9,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -35,6 +36,10 @@ type Service struct {
 
 	mu      sync.Mutex // guards pending
 	pending map[owner]marks
+
+	// What flush alone touches.
+	groups map[chat.ConversationID]struct{} // whose authors may have to be told
+	unsure bool                             // the last flush may have been done, and nobody told
 }
 
 type owner struct {
@@ -56,7 +61,7 @@ const (
 
 // New makes a Service.
 func New(cfg Config) *Service {
-	return &Service{cfg: cfg, q: queries{cfg.DB}, wake: make(chan struct{}, 1), pending: make(map[owner]marks)}
+	return &Service{cfg: cfg, q: queries{cfg.DB}, wake: make(chan struct{}, 1), pending: make(map[owner]marks), groups: make(map[chat.ConversationID]struct{})}
 }
 
 // Delivered notes that a device of the user has the conversation up to seq.
@@ -75,6 +80,11 @@ func (s *Service) raise(o owner, m marks) {
 	have := s.pending[o]
 	s.pending[o] = marks{max(have.delivered, m.delivered), max(have.read, m.read)}
 	s.mu.Unlock()
+	s.rouse()
+}
+
+// rouse makes Run write.
+func (s *Service) rouse() {
 	select {
 	case s.wake <- struct{}{}:
 	default:
@@ -106,7 +116,8 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 }
 
-// flush writes what is pending; what could not be written is pending again.
+// flush writes what is pending, and tells whom it concerns. What could not be written or told
+// is done by the next one.
 func (s *Service) flush(ctx context.Context) error {
 	s.mu.Lock()
 	taken := s.pending
@@ -123,53 +134,79 @@ func (s *Service) flush(ctx context.Context) error {
 		}
 		return bytes.Compare(a.user[:], b.user[:])
 	})
-	for rows := range slices.Chunk(owners, flushRows) {
-		if err := s.write(ctx, rows, taken); err != nil {
+	for len(owners) > 0 {
+		n := min(flushRows, len(owners))
+		if err := s.write(ctx, owners[:n], taken); err != nil {
+			s.unsure = true
 			for _, o := range owners {
-				s.raise(o, taken[o]) // again those of earlier chunks: raising twice is harmless
+				s.raise(o, taken[o])
 			}
 			return err
 		}
+		owners = owners[n:]
 	}
+	if err := s.tellAuthors(ctx); err != nil {
+		s.unsure = true
+		s.rouse()
+		return err
+	}
+	s.unsure = false
 	return nil
 }
 
 func (s *Service) write(ctx context.Context, rows []owner, taken map[owner]marks) error {
 	ctx, cancel := context.WithTimeout(ctx, flushTimeout)
 	defer cancel()
-	raised, err := s.q.raise(ctx, rows, taken)
+	raised, err := s.q.raise(ctx, rows, taken, s.unsure)
 	if err != nil {
 		return fmt.Errorf("write receipts: %w", err)
 	}
-	var groups []chat.ConversationID
 	for _, r := range raised {
-		s.cfg.ByUser.Publish(r.UserID, hub.EncodeEvent("receipt", r.Event))
 		switch {
 		case r.peer == nil:
-			if n := len(groups); n == 0 || groups[n-1] != r.ConversationID {
-				groups = append(groups, r.ConversationID)
-			}
+			s.groups[r.ConversationID] = struct{}{}
+			s.publish(r.Event, r.UserID)
 		case *r.tells:
-			s.cfg.ByUser.Publish(*r.peer, hub.EncodeEvent("receipt", r.Event))
+			s.publish(r.Event, r.UserID, *r.peer)
 		default:
-			r.ReadSeq = 0
-			s.cfg.ByUser.Publish(*r.peer, hub.EncodeEvent("receipt", r.Event))
+			s.publish(r.Event, r.UserID)
+			if r.arrived { // else the moment of reading is what this would tell
+				r.ReadSeq = 0
+				s.publish(r.Event, *r.peer)
+			}
 		}
 	}
-	if len(groups) == 0 {
-		return nil
+	return nil
+}
+
+// publish tells people's connections, encoding once and only if there are any.
+func (s *Service) publish(e Event, to ...accounts.UserID) {
+	var frame []byte
+	for _, user := range to {
+		if !s.cfg.ByUser.Any(user) {
+			continue
+		}
+		if frame == nil {
+			frame = hub.EncodeEvent("receipt", e)
+		}
+		s.cfg.ByUser.Publish(user, frame)
 	}
-	return s.tellAuthors(ctx, groups)
 }
 
 // tellAuthors tells who wrote in groups how far everybody has it.
-func (s *Service) tellAuthors(ctx context.Context, groups []chat.ConversationID) error {
-	risen, err := s.q.raiseLowest(ctx, groups)
+func (s *Service) tellAuthors(ctx context.Context) error {
+	if len(s.groups) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, flushTimeout)
+	defer cancel()
+	risen, err := s.q.raiseLowest(ctx, slices.Collect(maps.Keys(s.groups)), s.unsure)
 	if err != nil {
 		return fmt.Errorf("write what everybody has: %w", err)
 	}
+	clear(s.groups)
 	for _, l := range risen {
-		s.cfg.ByUser.Publish(l.author, hub.EncodeEvent("receipt", l.Event))
+		s.publish(l.Event, l.author)
 	}
 	return nil
 }

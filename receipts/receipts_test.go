@@ -2,62 +2,35 @@ package receipts
 
 import (
 	"context"
-	"log/slog"
 	"math/rand/v2"
 	"sync"
 	"testing"
 
 	"github.com/google/uuid"
-	"go.uber.org/goleak"
 
 	"parley/accounts"
 	"parley/chat"
-	"parley/hub"
-	"parley/store"
-	"parley/store/storetest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
 type bundle struct {
-	*Service
-	t        *testing.T
+	*replica
 	id       chat.ConversationID
 	ann, ben accounts.UserID
 }
 
-// setup makes a conversation of two people that reaches seq 10.
-func setup(t *testing.T) *bundle {
+// pair makes a conversation of two people that reaches seq 10.
+func pair(t *testing.T) *bundle {
 	t.Helper()
-	db := storetest.New(t)
-	h := hub.New(hub.Config{Logger: slog.New(slog.DiscardHandler), Translate: store.Problem})
-	s := New(Config{
-		DB: db, Logger: slog.New(slog.DiscardHandler),
-		ByConversation: hub.NewTopics[chat.ConversationID](h), ByUser: hub.NewTopics[accounts.UserID](h),
-	})
-	b := &bundle{s, t, store.NewID[chat.Conversation](), accounts.UserID(uuid.New()), accounts.UserID(uuid.New())}
-	low, high := b.ann, b.ben
-	if low.String() > high.String() {
-		low, high = high, low
-	}
-	for _, stmt := range []struct {
-		sql  string
-		args []any
-	}{
-		{`INSERT INTO users (id, username, display_name, password_hash, role) VALUES ($1, 'ann', '', '', 'member'), ($2, 'ben', '', '', 'member')`, []any{b.ann, b.ben}},
-		{`INSERT INTO conversations (id, kind, direct_low, direct_high, last_seq) VALUES ($1, 'direct', $2, $3, 10)`, []any{b.id, low, high}},
-		{`INSERT INTO members (conversation_id, user_id, role, from_seq) VALUES ($1, $2, 'member', 1), ($1, $3, 'member', 1)`, []any{b.id, b.ann, b.ben}},
-	} {
-		if _, err := db.Exec(t.Context(), stmt.sql, stmt.args...); err != nil {
-			t.Fatal(err)
-		}
-	}
+	b := &bundle{replica: setup(t)}
+	b.ann, b.ben = b.user("ann"), b.user("ben")
+	b.id = b.direct(b.ann, b.ben)
+	b.exec(`UPDATE conversations SET last_seq = 10`)
 	return b
 }
 
 func (b *bundle) marks(user accounts.UserID) (m marks) {
 	b.t.Helper()
-	err := b.cfg.DB.QueryRow(b.t.Context(), `SELECT coalesce(max(delivered_seq), 0), coalesce(max(read_seq), 0) FROM receipts
+	err := b.cfg.DB.QueryRow(context.Background(), `SELECT coalesce(max(delivered_seq), 0), coalesce(max(read_seq), 0) FROM receipts
 		WHERE conversation_id = $1 AND user_id = $2`, b.id, user).Scan(&m.delivered, &m.read)
 	if err != nil {
 		b.t.Fatal(err)
@@ -67,7 +40,7 @@ func (b *bundle) marks(user accounts.UserID) (m marks) {
 
 func TestMarksOnlyRise(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
+	b := pair(t)
 	for _, step := range []struct {
 		do   func()
 		want marks
@@ -100,7 +73,7 @@ func TestMarksOnlyRise(t *testing.T) {
 // is left when the server stops is written.
 func TestManyMarks(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
+	b := pair(t)
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- b.Run(ctx) }()
@@ -128,7 +101,7 @@ func TestManyMarks(t *testing.T) {
 // What could not be written is not forgotten.
 func TestFailedWrite(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
+	b := pair(t)
 	b.Read(b.id, b.ann, 4)
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
