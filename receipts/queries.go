@@ -2,6 +2,7 @@ package receipts
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -57,43 +58,28 @@ type raised struct {
 	tells   *bool            // the two let each other know what they have read
 }
 
-func (q queries) raise(ctx context.Context, rows []owner, to map[owner]marks, again bool) ([]raised, error) {
-	n := len(rows)
-	conversations, users := make([]chat.ConversationID, n), make([]accounts.UserID, n)
-	delivered, read := make([]int64, n), make([]int64, n)
-	for i, o := range rows {
-		conversations[i], users[i] = o.conversation, o.user
-		delivered[i], read[i] = int64(to[o].delivered), int64(to[o].read)
-	}
-	r, err := q.db.Query(ctx, raiseMarks, conversations, users, delivered, read, again)
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(r, func(row pgx.CollectableRow) (raised, error) {
-		var v raised
-		err := row.Scan(&v.ConversationID, &v.UserID, &v.DeliveredSeq, &v.ReadSeq, &v.arrived, &v.peer, &v.tells)
-		return v, err
-	})
-}
+// lockLowest comes between the two: of replicas that raise marks of one group at once, each
+// then sees in raiseLowest what those before it wrote. Only groups have such a row.
+const lockLowest = `
+SELECT conversation_id FROM delivered_to_all WHERE conversation_id = ANY($1::uuid[]) ORDER BY conversation_id FOR UPDATE`
 
-// raiseLowest looks up to where every member of some groups has it, keeps that, and gives
-// those for which it rose ($2: or may have, by an attempt whose answer was lost), once for
-// each author of the messages that it rose over: nobody else has anything to show for it. Who
-// came later counts from their coming on.
+// raiseLowest looks up to where every member has it, of the groups among some conversations,
+// keeps that, and gives those for which it rose ($2: or may have, by an attempt whose answer
+// was lost), once for each author of the messages that it rose over: nobody else has anything
+// to show for it. Who came later counts from their coming on.
 //
 // It remembers a member who is behind, and looks at that one first: while they are, everybody
 // else's marks do not matter. So somebody who is away does not cost a look at all members for
 // every message.
-//
-// It is a transaction of its own, after the marks': of two replicas that raise marks of one
-// group at once, the second to get here sees both.
 const raiseLowest = `
 WITH stale AS MATERIALIZED (
-    SELECT g.id, CASE WHEN $2 THEN 0 ELSE coalesce(d.seq, 0) END AS before
-    FROM unnest($1::uuid[]) AS g(id) LEFT JOIN delivered_to_all d ON d.conversation_id = g.id
+    SELECT c.id, CASE WHEN $2 THEN 0 ELSE coalesce(d.seq, 0) END AS before
+    FROM unnest($1::uuid[]) AS i(id)
+    JOIN conversations c ON c.id = i.id AND c.kind = 'group'
+    LEFT JOIN delivered_to_all d ON d.conversation_id = c.id
     WHERE $2 OR NOT EXISTS (
         SELECT FROM members m LEFT JOIN receipts r ON r.conversation_id = m.conversation_id AND r.user_id = m.user_id
-        WHERE m.conversation_id = g.id AND m.user_id = d.behind AND m.until_seq IS NULL
+        WHERE m.conversation_id = c.id AND m.user_id = d.behind AND m.until_seq IS NULL
           AND greatest(r.delivered_seq, m.joined_seq) <= d.seq)
 ), raised AS (
     INSERT INTO delivered_to_all AS d (conversation_id, seq, behind)
@@ -119,16 +105,35 @@ type lowest struct {
 	author accounts.UserID
 }
 
-func (q queries) raiseLowest(ctx context.Context, groups []chat.ConversationID, again bool) ([]lowest, error) {
-	rows, err := q.db.Query(ctx, raiseLowest, groups, again)
-	if err != nil {
-		return nil, err
+// raise writes marks, of rows in order, and what follows from them: in one round trip and one
+// transaction, so that a crash never leaves the one without the other.
+func (q queries) raise(ctx context.Context, rows []owner, to map[owner]marks, again bool) (moved []raised, risen []lowest, err error) {
+	n := len(rows)
+	conversations, users := make([]chat.ConversationID, n), make([]accounts.UserID, n)
+	delivered, read := make([]int64, n), make([]int64, n)
+	for i, o := range rows {
+		conversations[i], users[i] = o.conversation, o.user
+		delivered[i], read[i] = int64(to[o].delivered), int64(to[o].read)
 	}
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (lowest, error) {
-		var l lowest
-		err := row.Scan(&l.ConversationID, &l.DeliveredSeq, &l.author)
-		return l, err
+	each := slices.Compact(slices.Clone(conversations))
+	b := &pgx.Batch{}
+	b.Queue(raiseMarks, conversations, users, delivered, read, again).Query(func(r pgx.Rows) (err error) {
+		moved, err = pgx.CollectRows(r, func(row pgx.CollectableRow) (v raised, err error) {
+			err = row.Scan(&v.ConversationID, &v.UserID, &v.DeliveredSeq, &v.ReadSeq, &v.arrived, &v.peer, &v.tells)
+			return v, err
+		})
+		return err
 	})
+	b.Queue(lockLowest, each)
+	b.Queue(raiseLowest, each, again).Query(func(r pgx.Rows) (err error) {
+		risen, err = pgx.CollectRows(r, func(row pgx.CollectableRow) (l lowest, err error) {
+			err = row.Scan(&l.ConversationID, &l.DeliveredSeq, &l.author)
+			return l, err
+		})
+		return err
+	})
+	err = q.db.SendBatch(ctx, b).Close()
+	return moved, risen, err
 }
 
 // Mark is how far a message has got with one member.

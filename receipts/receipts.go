@@ -9,7 +9,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -37,9 +36,7 @@ type Service struct {
 	mu      sync.Mutex // guards pending
 	pending map[owner]marks
 
-	// What flush alone touches.
-	groups map[chat.ConversationID]struct{} // whose authors may have to be told
-	unsure bool                             // the last flush may have been done, and nobody told
+	unsure bool // the last write may have been done, and nobody told; flush alone touches it
 }
 
 type owner struct {
@@ -61,7 +58,7 @@ const (
 
 // New makes a Service.
 func New(cfg Config) *Service {
-	return &Service{cfg: cfg, q: queries{cfg.DB}, wake: make(chan struct{}, 1), pending: make(map[owner]marks), groups: make(map[chat.ConversationID]struct{})}
+	return &Service{cfg: cfg, q: queries{cfg.DB}, wake: make(chan struct{}, 1), pending: make(map[owner]marks)}
 }
 
 // Delivered notes that a device of the user has the conversation up to seq.
@@ -80,11 +77,6 @@ func (s *Service) raise(o owner, m marks) {
 	have := s.pending[o]
 	s.pending[o] = marks{max(have.delivered, m.delivered), max(have.read, m.read)}
 	s.mu.Unlock()
-	s.rouse()
-}
-
-// rouse makes Run write.
-func (s *Service) rouse() {
 	select {
 	case s.wake <- struct{}{}:
 	default:
@@ -116,8 +108,8 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 }
 
-// flush writes what is pending, and tells whom it concerns. What could not be written or told
-// is done by the next one.
+// flush writes what is pending, and tells whom it concerns. What could not be written is
+// pending again.
 func (s *Service) flush(ctx context.Context) error {
 	s.mu.Lock()
 	taken := s.pending
@@ -145,11 +137,6 @@ func (s *Service) flush(ctx context.Context) error {
 		}
 		owners = owners[n:]
 	}
-	if err := s.tellAuthors(ctx); err != nil {
-		s.unsure = true
-		s.rouse()
-		return err
-	}
 	s.unsure = false
 	return nil
 }
@@ -157,14 +144,13 @@ func (s *Service) flush(ctx context.Context) error {
 func (s *Service) write(ctx context.Context, rows []owner, taken map[owner]marks) error {
 	ctx, cancel := context.WithTimeout(ctx, flushTimeout)
 	defer cancel()
-	raised, err := s.q.raise(ctx, rows, taken, s.unsure)
+	moved, risen, err := s.q.raise(ctx, rows, taken, s.unsure)
 	if err != nil {
 		return fmt.Errorf("write receipts: %w", err)
 	}
-	for _, r := range raised {
+	for _, r := range moved {
 		switch {
-		case r.peer == nil:
-			s.groups[r.ConversationID] = struct{}{}
+		case r.peer == nil: // in a group
 			s.publish(r.Event, r.UserID)
 		case *r.tells:
 			s.publish(r.Event, r.UserID, *r.peer)
@@ -175,6 +161,9 @@ func (s *Service) write(ctx context.Context, rows []owner, taken map[owner]marks
 				s.publish(r.Event, *r.peer)
 			}
 		}
+	}
+	for _, l := range risen {
+		s.publish(l.Event, l.author)
 	}
 	return nil
 }
@@ -191,22 +180,4 @@ func (s *Service) publish(e Event, to ...accounts.UserID) {
 		}
 		s.cfg.ByUser.Publish(user, frame)
 	}
-}
-
-// tellAuthors tells who wrote in groups how far everybody has it.
-func (s *Service) tellAuthors(ctx context.Context) error {
-	if len(s.groups) == 0 {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, flushTimeout)
-	defer cancel()
-	risen, err := s.q.raiseLowest(ctx, slices.Collect(maps.Keys(s.groups)), s.unsure)
-	if err != nil {
-		return fmt.Errorf("write what everybody has: %w", err)
-	}
-	clear(s.groups)
-	for _, l := range risen {
-		s.publish(l.Event, l.author)
-	}
-	return nil
 }

@@ -91,23 +91,29 @@ func setup(t *testing.T) *replica {
 // database fails when it is told to.
 type database struct {
 	store.Querier
-	refuse  string // statements with this in them do nothing
-	forgets string // those with this in them do it, and their answer is lost
+	refuses bool // does nothing
+	forgets bool // does it, and the answer is lost
 }
 
 var errAway = errors.New("the database is away")
 
-func (d *database) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
-	if d.refuse != "" && strings.Contains(sql, d.refuse) {
-		return nil, errAway
+func (d *database) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
+	if d.refuses {
+		return away{}
 	}
-	rows, err := d.Querier.Query(ctx, sql, args...)
-	if err == nil && d.forgets != "" && strings.Contains(sql, d.forgets) {
-		rows.Close()
-		return nil, errors.Join(errAway, rows.Err())
+	results := d.Querier.SendBatch(ctx, b)
+	if d.forgets {
+		if err := results.Close(); err != nil {
+			panic(err) // that is not what was to be tested
+		}
+		return away{}
 	}
-	return rows, err
+	return results
 }
+
+type away struct{ pgx.BatchResults }
+
+func (away) Close() error { return errAway }
 
 func (r *replica) exec(sql string, args ...any) {
 	r.t.Helper()
