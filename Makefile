@@ -71,7 +71,7 @@ fmt: ## Format the Go code
 	gofmt -w $$(git ls-files '*.go')
 
 bench: build ## Measure messages a second, latency and CPU per message (about three minutes)
-	go run ./bench
+	go run ./bench -receipts
 
 clean: ## Remove what was built (never data)
 	rm -rf bin web/dist/* store/pgdist/* node_modules

@@ -109,8 +109,8 @@ func TestOutput(t *testing.T) {
 
 func TestParse(t *testing.T) {
 	t.Parallel()
-	o, err := parse([]string{"pairs", "pages", "-inflight", "2,8", "-duration", "1s"}, io.Discard)
-	if err != nil || len(o.plan()) != 3 || o.duration != time.Second {
+	o, err := parse([]string{"pairs", "pages", "-inflight", "2,8", "-receipts", "-duration", "1s"}, io.Discard)
+	if err != nil || len(o.plan()) != 5 || o.duration != time.Second {
 		t.Fatalf("%+v, %v", o, err)
 	}
 	o, err = parse([]string{"group", "-members", "7"}, io.Discard)
@@ -142,9 +142,12 @@ func TestPeerCounts(t *testing.T) {
 	other := uuid.NewString()
 	for _, f := range []string{
 		`{"type":"hello","data":{}}`,
+		`{"type":"reply","id":"mark","data":{}}`,
+		`{"type":"receipt","data":{"delivered_seq":7}}`,
 		`{"type":"reply","id":"` + sent + `","data":{"seq":7,"client_id":"x"}}`,
 		`{"type":"reply","id":"` + sent + `","data":{"seq":6}}`,
 		`{"type":"error","id":"` + sent + `","error":{"code":"unavailable","detail":"x"}}`,
+		`{"type":"error","id":"mark","error":{"code":"rate_limited"}}`,
 		`{"type":"entry","data":{"seq":7,"sender_id":"` + other + `","body":"` + sent + `xxxx"}}`,
 		`{"type":"entry","data":{"seq":8,"sender_id":"` + p.user + `","body":"` + sent + `xxxx"}}`,
 		`{"type":"entry","data":{"seq":10,"sender_id":"` + other + `","body":"` + sent + `"}}`,
@@ -152,14 +155,14 @@ func TestPeerCounts(t *testing.T) {
 	} {
 		p.handle([]byte(f))
 	}
-	if p.waiting.Load() != 0 || p.highest.Load() != 7 || p.seen.Load() != 10 || p.entries != 4 {
+	if p.waiting.Load() != 0 || p.highest.Load() != 7 || p.seen.Load() != 10 || p.entries != 4 || p.receipts != 1 {
 		t.Errorf("waiting %d, highest %d, seen %d, entries %d", p.waiting.Load(), p.highest.Load(), p.seen.Load(), p.entries)
 	}
 	if len(p.acked) != 2 || p.acked[0].took != time.Millisecond || len(p.received) != 2 || p.received[1].took != time.Millisecond {
 		t.Errorf("acknowledged %v, received %v", p.acked, p.received)
 	}
 	want := map[string]int{
-		"refused as unavailable": 1, "an entry +2 steps after the one before": 1, "an entry +0 steps after the one before": 1,
+		"refused as unavailable": 1, "refused as rate_limited": 1, "an entry +2 steps after the one before": 1, "an entry +0 steps after the one before": 1,
 		"an entry with another text than was sent": 1,
 	}
 	for what, n := range want {

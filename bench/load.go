@@ -60,9 +60,10 @@ func (l *load) start(p *peer, inFlight int) {
 	})
 }
 
-// pairsScenario: one side of each pair sends, the other measures.
-func (w *world) pairsScenario(ctx context.Context, inFlight int) (result, error) {
-	return w.talk(ctx, func(l *load) error { return l.connectPairs(ctx, inFlight) }, nil, (*load).count)
+// pairsScenario: one side of each pair sends, the other measures, and something else may
+// happen meanwhile.
+func (w *world) pairsScenario(ctx context.Context, inFlight int, meanwhile func(*load)) (result, error) {
+	return w.talk(ctx, func(l *load) error { return l.connectPairs(ctx, inFlight) }, meanwhile, (*load).count)
 }
 
 // pacedScenario: the same at a fixed rate, whatever the answers do.
@@ -123,6 +124,22 @@ func (l *load) pace(rate int) {
 	}
 }
 
+// acknowledgeEvery is how often a client tells one conversation's marks at most.
+const acknowledgeEvery = 250 * time.Millisecond
+
+// acknowledge lets everybody who measures, in turn, say up to where they have their
+// conversation and have read it, until the load stops.
+func (l *load) acknowledge() {
+	began := l.w.now()
+	for i := 0; !l.stopping.Load(); i++ {
+		time.Sleep(began + time.Duration(i)*acknowledgeEvery/time.Duration(len(l.peers)) - l.w.now())
+		if p := l.peers[i%len(l.peers)]; p.measures {
+			p.acknowledge()
+			_ = p.wire.Flush() // a broken connection shows where it is read
+		}
+	}
+}
+
 // window is the time measured, and what was used in it; log and transactions are those of
 // the whole run.
 type window struct {
@@ -136,7 +153,7 @@ func (w window) has(t time.Duration) bool { return w.from <= t && t < w.to }
 func (w window) seconds() float64 { return (w.to - w.from).Seconds() }
 
 // talk runs a load of messages: connect, warm up, measure, drain, and count.
-func (w *world) talk(ctx context.Context, connect func(*load) error, pacer func(*load), count func(*load, *result, window)) (r result, err error) {
+func (w *world) talk(ctx context.Context, connect func(*load) error, meanwhile func(*load), count func(*load, *result, window)) (r result, err error) {
 	l := w.newLoad()
 	defer l.close()
 	wrote, err := w.written(ctx)
@@ -146,11 +163,11 @@ func (w *world) talk(ctx context.Context, connect func(*load) error, pacer func(
 	if err := connect(l); err != nil {
 		return r, err
 	}
-	var pacing sync.WaitGroup
-	if pacer != nil {
-		pacing.Go(func() { pacer(l) })
+	var beside sync.WaitGroup
+	if meanwhile != nil {
+		beside.Go(func() { meanwhile(l) })
 	}
-	stop := func() { l.stopping.Store(true); pacing.Wait() }
+	stop := func() { l.stopping.Store(true); beside.Wait() }
 	defer stop()
 
 	if err := pause(ctx, w.o.warmUp); err != nil {
@@ -244,9 +261,10 @@ func (l *load) undelivered() (n int) {
 // count makes the figures, from what was sent in the time measured.
 func (l *load) count(r *result, w window) {
 	var received []time.Duration
-	delivered := 0
+	delivered, receipts := 0, 0
 	acked, inTime, all := l.acknowledged(w)
 	for _, p := range l.peers {
+		receipts += p.receipts
 		for _, s := range p.received {
 			if w.has(s.sent) {
 				received = append(received, s.took)
@@ -267,6 +285,7 @@ func (l *load) count(r *result, w window) {
 	r.add("messages a commit", float64(all)/float64(max(w.wrote.transactions, 1)))
 	r.add("log bytes a message", float64(w.wrote.log)/float64(max(all, 1)))
 	l.cores(r, w)
+	r.add("receipts told a message", float64(receipts)/float64(max(all, 1)))
 }
 
 // acknowledged gives how long the acknowledgement took of what was sent in the time

@@ -10,7 +10,8 @@
 // Scenarios:
 //
 //	pairs   pairs of people; one side sends with so many messages in flight, the other
-//	        measures from send to receive
+//	        measures from send to receive; with -receipts once more, the other side saying
+//	        what it has and has read, as a client with the conversation open does
 //	hot     one conversation, sent into and received on several sockets of both sides
 //	paced   pairs at a fixed rate that leaves the server mostly idle: its latency at rest
 //	group   a group of 500, all connected, at a fixed rate and with as much as it takes:
@@ -55,6 +56,7 @@ type options struct {
 	members     int
 	groupRate   int
 	groupFlight int
+	receipts    bool
 	depth       int
 	requests    int
 	connections int
@@ -143,6 +145,7 @@ func parse(args []string, usage io.Writer) (*options, error) {
 	f.IntVar(&o.members, "members", 500, "members, each on one socket (group)")
 	f.IntVar(&o.groupRate, "group-rate", 10, "messages a second (group)")
 	f.IntVar(&o.groupFlight, "group-inflight", 8, fmt.Sprintf("messages in flight for each of %d senders (group)", groupSenders))
+	f.BoolVar(&o.receipts, "receipts", false, "each run a second time with receipts (pairs)")
 	f.IntVar(&o.depth, "depth", 10_000, "messages in the conversation (pages)")
 	f.IntVar(&o.requests, "requests", 1000, "pages read at each place (pages)")
 	f.IntVar(&o.connections, "connections", 5000, "connections (idle)")
@@ -190,9 +193,15 @@ func (o *options) plan() []scenario {
 		switch name {
 		case "pairs":
 			for _, n := range o.inFlight {
-				plan = append(plan, scenario{fmt.Sprintf("%d pairs × %d", o.pairs, n), o.pairs, func(w *world, ctx context.Context) (result, error) {
-					return w.pairsScenario(ctx, n)
+				name := fmt.Sprintf("%d pairs × %d", o.pairs, n)
+				plan = append(plan, scenario{name, o.pairs, func(w *world, ctx context.Context) (result, error) {
+					return w.pairsScenario(ctx, n, nil)
 				}})
+				if o.receipts {
+					plan = append(plan, scenario{name + ", receipts", o.pairs, func(w *world, ctx context.Context) (result, error) {
+						return w.pairsScenario(ctx, n, (*load).acknowledge)
+					}})
+				}
 			}
 		case "hot":
 			plan = append(plan, scenario{fmt.Sprintf("hot %d × %d", 2*o.sockets, o.hotInFlight), 1, (*world).hotScenario})

@@ -52,6 +52,9 @@ type peer struct {
 	received []sample
 	errors   map[string]int
 	entries  int
+	receipts int
+
+	acknowledged int64 // seq said to be had and read
 }
 
 func newPeer(w *world, wire *parleytest.Wire, conversation uuid.UUID, side parleytest.Session, stopping *atomic.Bool) *peer {
@@ -157,11 +160,34 @@ func (p *peer) handle(frame []byte) {
 	}
 	switch string(kind) {
 	case "reply":
-		p.answered(id, data)
+		if string(id) != markID {
+			p.answered(id, data)
+		}
 	case "entry":
 		p.entry(data)
+	case "receipt":
+		p.receipts++
 	case "error":
 		p.refused(problem)
+		if string(id) != markID {
+			p.next()
+		}
+	}
+}
+
+// markID is the id of all requests that raise a mark.
+const markID = "mark"
+
+// acknowledge queues up to where this side has the conversation and has read it, if that is
+// news.
+func (p *peer) acknowledge() {
+	seq := p.seen.Load()
+	if seq == p.acknowledged {
+		return
+	}
+	p.acknowledged = seq
+	for _, kind := range []string{"receipt.delivered", "receipt.read"} {
+		p.wire.Append(fmt.Appendf(nil, `{"type":%q,"id":%q,"data":{"conversation_id":%q,"seq":%d}}`, kind, markID, p.conversation, seq))
 	}
 }
 
@@ -188,7 +214,6 @@ func (p *peer) refused(problem []byte) {
 			p.errors["refused as "+string(parleytest.Text(value))]++
 		}
 	}
-	p.next()
 }
 
 func (p *peer) next() {
