@@ -191,4 +191,27 @@ func TestGoldenFrames(t *testing.T) {
 	b.lines = nil
 	b.hear("entry", "member_removed")
 	b.golden("removed")
+
+	carl := s.person("carl", accounts.RoleMember)
+	c = s.conversation(ann, carl)
+	a.lines = nil
+	a.say(`{"type":"presence.watch","id":"11","data":{"user_ids":["` + carl.id.String() + `"],"conversation_id":"` + c + `"}}`)
+	a.hear("reply", `"id":"11"`)
+	d := &talk{socket: s.dial(carl), ids: ids}
+	a.hear("presence", carl.id.String())
+	a.golden("presence")
+	d.say(`{"type":"typing.start","id":"12","data":{"conversation_id":"` + c + `"}}`)
+	d.hear("reply", `"id":"12"`)
+	a.hear("typing", carl.id.String())
+	d.lines = append(d.lines, a.lines...)
+	d.golden("typing")
+
+	s.must(ann, "POST", "/conversations", fmt.Sprintf(`{"kind":"group","title":"Two","member_ids":[%q]}`, carl.id), &group)
+	seq := s.send(ann, group.ID, "Hello, all!")
+	d.say(fmt.Sprintf(`{"type":"receipt.delivered","id":"13","data":{"conversation_id":%q,"seq":%d}}`, group.ID, seq))
+	d.hear("reply", `"id":"13"`)
+	a.lines = nil
+	a.hear("receipt", fmt.Sprintf(`%q,"delivered_seq":%d`, group.ID, seq)) // and no user_id between them
+	d.lines = append(d.lines, a.lines...)
+	d.golden("everybody")
 }
