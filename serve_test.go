@@ -300,20 +300,22 @@ func TestShutdownLosesNothing(t *testing.T) {
 		t.Error(err)
 	}
 
-	// What was promised is in the database: the message, and who has read what.
+	// What was promised is in the database: the message, who has read what, and who was here.
 	db, err := store.Open(t.Context(), store.Config{URL: s.cfg.DatabaseURL})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer db.Close()
 	var last, annRead, benRead int64
+	var seen bool
 	err = db.QueryRow(t.Context(), `
 		SELECT (SELECT max(seq) FROM entries WHERE conversation_id = $1 AND body = 'last words'),
 		       (SELECT read_seq FROM receipts WHERE conversation_id = $1 AND user_id = $2),
-		       (SELECT read_seq FROM receipts WHERE conversation_id = $1 AND user_id = $3)`, conversation, ann.id, ben.id).
-		Scan(&last, &annRead, &benRead)
-	if err != nil || last != seq+1 || annRead != seq+1 || benRead != seq {
-		t.Errorf("last message %d, read by its sender up to %d and by the other up to %d: %v", last, annRead, benRead, err)
+		       (SELECT read_seq FROM receipts WHERE conversation_id = $1 AND user_id = $3),
+		       EXISTS (SELECT FROM presence WHERE user_id = $3)`, conversation, ann.id, ben.id).
+		Scan(&last, &annRead, &benRead, &seen)
+	if err != nil || last != seq+1 || annRead != seq+1 || benRead != seq || !seen {
+		t.Errorf("last message %d, read by its sender up to %d and by the other, seen %t, up to %d: %v", last, annRead, seen, benRead, err)
 	}
 }
 

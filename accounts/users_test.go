@@ -40,6 +40,42 @@ func TestMe(t *testing.T) {
 	b.call("GET", "/users/nonsense", nil, bearer(ann.Token)).wants(400)
 }
 
+// What others get to know is told at first, is turned off and on alone, and is one's own
+// business.
+func TestWhatOthersKnow(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ann, ben := b.person("ann", RoleMember), b.person("ben", RoleMember)
+	for _, step := range []struct {
+		change                     object
+		readReceipts, showLastSeen bool
+	}{
+		{nil, true, true},
+		{object{"read_receipts": false}, false, true},
+		{object{"show_last_seen": false}, false, false},
+		{object{"display_name": "Ann"}, false, false},
+		{object{"read_receipts": true, "show_last_seen": true}, true, true},
+	} {
+		if step.change != nil {
+			changed := decode[Profile](b.call("PATCH", "/me", step.change, bearer(ann.Token)).wants(200))
+			if changed.ReadReceipts != step.readReceipts || changed.ShowLastSeen != step.showLastSeen {
+				t.Errorf("%v makes it %+v", step.change, changed)
+			}
+		}
+		me := decode[Profile](b.call("GET", "/me", nil, bearer(ann.Token)).wants(200))
+		if me.ReadReceipts != step.readReceipts || me.ShowLastSeen != step.showLastSeen {
+			t.Errorf("after %v it is %+v", step.change, me)
+		}
+	}
+	b.call("PATCH", "/me", object{"read_receipts": false, "show_last_seen": false}, bearer(ann.Token)).wants(200)
+	if me := decode[Profile](b.call("GET", "/me", nil, bearer(ben.Token)).wants(200)); !me.ReadReceipts || !me.ShowLastSeen {
+		t.Errorf("somebody else's is %+v", me)
+	}
+	if a := b.call("GET", "/users/"+ann.User.ID.String(), nil, bearer(ben.Token)).wants(200); strings.Contains(string(a.body), "read_receipts") {
+		t.Errorf("others see %s", a.body)
+	}
+}
+
 func TestSearch(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

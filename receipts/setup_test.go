@@ -46,6 +46,8 @@ type replica struct {
 	srv  *httptest.Server
 	sent chan struct{} // one for each message whose sender's mark is pending
 	stop func()
+
+	clients []*client
 }
 
 // newReplica starts one on a database that others may use too. A token is the id of its user.
@@ -73,6 +75,9 @@ func newReplica(t testingT, db *store.DB) *replica {
 	r.stop = func() {
 		cancel()
 		<-done
+		for _, c := range r.clients {
+			_ = c.ws.CloseNow() // or the hub would wait for them to say goodbye
+		}
 		closing, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		_ = h.Close(closing)
@@ -191,6 +196,7 @@ func (r *replica) connect(user accounts.UserID) *client {
 		r.t.Fatal(err)
 	}
 	c := &client{r.t, ws}
+	r.clients = append(r.clients, c)
 	if f := c.next(); f.Type != "hello" {
 		r.t.Fatalf("the first frame is %s", f.Type)
 	}
