@@ -129,7 +129,7 @@ describe('what happens to a message', () => {
 
   test('Up edits what one wrote last, and both see it with the time', async () => {
     await write(ada, 'Engine room', 'Twleve');
-    await row(ada, 'Twleve').getByRole('img', { name: 'Sent' }).waitFor();
+    await row(ada, 'Twleve').getByRole('img', { name: /Sent|Delivered/ }).waitFor();
     await inGroup(ada).press('ArrowUp');
     const edit = ada.getByRole('textbox', { name: 'Edit your message' });
     await edit.waitFor();
@@ -207,7 +207,7 @@ describe('what happens to a message', () => {
     await ada.keyboard.press('Enter');
     await ada.keyboard.press('End');
     await ada.keyboard.press('ArrowUp');
-    expect(await ada.evaluate(() => document.activeElement?.textContent?.trim())).toBe('Copy link');
+    expect(await ada.evaluate(() => document.activeElement?.textContent?.trim())).toBe('Message info');
     await ada.keyboard.press('Escape');
     await ada.keyboard.press('Escape');
     expect(await inGroup(ada).evaluate((e) => e === document.activeElement)).toBe(true);

@@ -102,7 +102,7 @@ describe('two people', () => {
     expect(await link.getAttribute('rel')).toContain('noopener nofollow');
     expect(await ada.getByRole('log').locator('b').count()).toBe(0);
     // Stored, and shown so.
-    await ada.getByRole('log').getByRole('img', { name: 'Sent' }).first().waitFor();
+    await ada.getByRole('log').getByRole('img', { name: 'Read', exact: true }).first().waitFor();
     expect(await ada.getByRole('log').getByRole('img', { name: 'Sending' }).count()).toBe(0);
   });
 

@@ -36,6 +36,9 @@ const pairs: [text: string, ground: string, least: number][] = [
   ['line-strong', 'panel', 3],
   ['line-strong', 'ground', 3],
   ['accent', 'raised', 3],
+  // A tick that says read; the dot of who is here.
+  ['accent', 'bubble-mine', 4.5],
+  ['online', 'panel', 3],
 ];
 
 /** The colours of people: of all that a name can have, on every ground that it stands on. */

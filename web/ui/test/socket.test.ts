@@ -40,6 +40,8 @@ function setUp(random = () => 1) {
     entry: vi.fn(),
     conversation: vi.fn(),
     receipt: vi.fn(),
+    presence: vi.fn(),
+    typing: vi.fn(),
   };
   const socket = new Socket({
     url: () => 'ws://test/api/v1/socket',

@@ -3,7 +3,7 @@ import { basePath, urlOf } from './base';
 // The address bar is the state: a path, and ?show= for what lies over it, so that the
 // back button closes a dialog and a reload brings it back.
 
-const shows = ['find', 'invite', 'shortcuts', 'new', 'group', 'add'] as const;
+const shows = ['find', 'invite', 'shortcuts', 'new', 'group', 'add', 'seen'] as const;
 export type Show = (typeof shows)[number];
 
 /** What lies over something else that is shown, and leads back to it. */
@@ -18,6 +18,8 @@ class Router {
   /** Below Parley's own path, without slashes at the ends. */
   path = $state('');
   show = $state<Show | null>(null);
+  /** The seq of the message that the dialog is about, or 0. */
+  of = $state(0);
   /** Counts how often one asked for the page one is on: a link to what was scrolled away. */
   again = $state(0);
 
@@ -45,9 +47,9 @@ class Router {
   }
 
   /** Opens a dialog over the page. */
-  open(show: Show): void {
-    if (this.show === show) return;
-    this.go(`${this.path}?show=${show}`, { replace: this.show !== null && this.show !== under[show] });
+  open(show: Show, of = 0): void {
+    if (this.show === show && this.of === of) return;
+    this.go(`${this.path}?show=${show}${of ? `&of=${of}` : ''}`, { replace: this.show !== null && this.show !== under[show] });
   }
 
   /** Closes the dialog. */
@@ -69,15 +71,16 @@ class Router {
   }
 
   get #here(): string {
-    return this.path + (this.show ? `?show=${this.show}` : '');
+    return this.path + (this.show ? `?show=${this.show}` : '') + (this.of ? `&of=${this.of}` : '');
   }
 
   #read(): void {
     const base = basePath();
     const path = location.pathname.startsWith(base) ? location.pathname.slice(base.length) : '';
     this.path = path.replace(/\/+$/, '');
-    const show = new URLSearchParams(location.search).get('show');
-    this.show = shows.find((s) => s === show) ?? null;
+    const query = new URLSearchParams(location.search);
+    this.show = shows.find((s) => s === query.get('show')) ?? null;
+    this.of = (this.show && Number(query.get('of'))) || 0;
   }
 
   #click(e: MouseEvent): void {

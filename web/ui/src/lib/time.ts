@@ -38,6 +38,25 @@ export function dayTitle(day: string, today: string): string {
   return day.slice(0, 4) === today.slice(0, 4) ? dayMonth.format(date) : dayMonthYear.format(date);
 }
 
+/** A moment in a sentence: today at 14:05, yesterday at 14:05, Monday at 14:05, 2 Mar at 14:05. */
+export function whenOf(at: string, today: string): string {
+  const date = new Date(at);
+  const day = dayOf(date);
+  const ago = daysAgo(day, today);
+  const time = clock.format(date);
+  if (ago <= 0) return t.time.todayAt(time);
+  if (ago === 1) return t.time.yesterdayAt(time);
+  if (ago < 7) return t.time.dayAt(weekday.format(date), time);
+  return day.slice(0, 4) === today.slice(0, 4) ? t.time.dayAt(shortDay.format(date), time) : dateTimeOf(at);
+}
+
+/** How long ago a moment is, in a sentence; the older, the less exactly. */
+export function agoOf(at: string, { now, key }: { now: number; key: string }): string {
+  const minutes = Math.floor((now - Date.parse(at)) / 60_000);
+  if (minutes < 1) return t.time.justNow; // or ahead of us, by whose clock ever
+  return minutes < 60 ? t.time.minutesAgo(minutes) : whenOf(at, key);
+}
+
 /** A moment as short as a list needs it: 14:05, Yesterday, Mon, 2 Mar, 2.3.25. */
 export function shortTime(at: string, today: string): string {
   const date = new Date(at);

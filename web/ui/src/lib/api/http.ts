@@ -1,6 +1,6 @@
 import { urlOf } from '../base';
 import { ApiError, toApiError } from './errors';
-import type { Conversation, Entries, Invite, Member, MemberRole, Page, Session, User } from './types';
+import type { Conversation, Entries, Invite, Member, MemberRole, Page, Privacy, Profile, Reached, Session, User } from './types';
 
 /** No answer within this many milliseconds counts as no connection. */
 const timeout = 20_000;
@@ -108,8 +108,8 @@ async function members(id: string): Promise<Member[]> {
 const anonymous = { quiet401: true };
 
 export const http = {
-  me: () => call<User>('GET', 'me', undefined, anonymous),
-  rename: (display_name: string) => call<User>('PATCH', 'me', { display_name }),
+  me: () => call<Profile>('GET', 'me', undefined, anonymous),
+  changeMe: (change: Partial<Privacy> & { display_name?: string }) => call<Profile>('PATCH', 'me', change),
   changePassword: (current: string, next: string) =>
     call<void>('PUT', 'me/password', { current, new: next }, anonymous),
 
@@ -141,6 +141,8 @@ export const http = {
   removeMember: (id: string, user_id: string) => call<void>('DELETE', `conversations/${id}/members/${user_id}`),
   messages: (id: string, bound: Bound, limit: number) =>
     call<Page>('GET', pagePath(id, bound, limit)),
+  reached: async (id: string, seq: number) =>
+    (await call<{ members: Reached[] }>('GET', `conversations/${id}/messages/${seq}/receipts`)).members,
   entries: (id: string, after: number, limit: number) =>
     call<Entries>('GET', `conversations/${id}/entries${query({ after, limit })}`),
 };

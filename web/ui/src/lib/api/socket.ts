@@ -170,6 +170,12 @@ export class Socket {
       case 'receipt':
         this.#on.receipt(f.data as Events['receipt']);
         return;
+      case 'presence':
+        this.#on.presence(f.data as Events['presence']);
+        return;
+      case 'typing':
+        this.#on.typing(f.data as Events['typing']);
+        return;
     } // events of a newer server are not for us
   }
 

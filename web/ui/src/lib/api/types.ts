@@ -7,6 +7,16 @@ export interface User {
   role: 'admin' | 'member';
 }
 
+/** What others get to know of somebody; only oneself is told which. */
+export interface Privacy {
+  /** What one has read; without, one does not see it of them either. */
+  read_receipts: boolean;
+  show_last_seen: boolean;
+}
+
+/** A person as they see themselves. */
+export type Profile = User & Privacy;
+
 export interface Session {
   id: string;
   /** The one this page uses. */
@@ -108,6 +118,10 @@ export interface Conversation {
   unread_mentions: number;
   delivered_seq: number;
   read_seq: number;
+  /** Up to where the other one has it; in a group, everybody. */
+  others_delivered_seq: number;
+  /** Up to where the other one has read it, if both tell; 0 in a group. */
+  others_read_seq: number;
   last_message: Message | null;
 }
 
@@ -152,9 +166,27 @@ export interface Missed {
 
 export interface Receipt {
   conversation_id: string;
-  user_id: string;
+  /** Whose marks they are; absent, where everybody in a group has it that far. */
+  user_id?: string;
   delivered_seq: number;
   read_seq: number;
+}
+
+/** How far a message has got with one of the others; times as far as they are known. */
+export interface Reached {
+  user_id: string;
+  delivered: boolean;
+  /** Never, where one of the two does not tell. */
+  read: boolean;
+  delivered_at?: string;
+  read_at?: string;
+}
+
+export interface PresenceState {
+  user_id: string;
+  online: boolean;
+  /** Null while online, where it is hidden, and of who was never here. */
+  last_seen: string | null;
 }
 
 /** What the server says unasked, by type. */
@@ -162,4 +194,6 @@ export interface Events {
   entry: Entry;
   conversation: Conversation;
   receipt: Receipt;
+  presence: PresenceState;
+  typing: { conversation_id: string; user_id: string };
 }

@@ -19,7 +19,23 @@ export const en = {
   title: (unread: number, name: string) => `${unread > 0 ? `(${number.format(unread)}) ` : ''}${name ? `${name} · ` : ''}Parley`,
   number: (n: number) => number.format(n),
 
-  time: { today: 'Today', yesterday: 'Yesterday' },
+  time: {
+    today: 'Today',
+    yesterday: 'Yesterday',
+    justNow: 'just now',
+    minutesAgo: (n: number) => `${number.format(n)} min ago`,
+    todayAt: (time: string) => `today at ${time}`,
+    yesterdayAt: (time: string) => `yesterday at ${time}`,
+    dayAt: (day: string, time: string) => `${day} at ${time}`,
+  },
+
+  presence: {
+    online: 'online',
+    lastSeen: (when: string) => `last seen ${when}`,
+    typing: 'typing…',
+    typingNamed: (names: string[]) =>
+      names.length > 3 ? 'Several people are typing…' : `${list.format(names)} ${names.length === 1 ? 'is' : 'are'} typing…`,
+  },
 
   error: {
     offline: 'Parley cannot be reached. Check your connection and try again.',
@@ -171,9 +187,8 @@ export const en = {
     placeholder: 'Write a message',
     send: 'Send',
     tooLong: (over: number) => `Too long by ${count(over, 'byte', 'bytes')}. Shorten it or send it in parts.`,
-    sending: 'Sending',
+    states: { sending: 'Sending', sent: 'Sent', delivered: 'Delivered', read: 'Read' },
     waiting: 'Waiting for the connection',
-    sent: 'Sent',
     failed: 'Not sent.',
     retry: 'Try again',
     delete: 'Delete',
@@ -196,6 +211,7 @@ export const en = {
     copyLink: 'Copy link',
     copied: 'Copied',
     copyFailed: 'The browser did not let us copy.',
+    info: 'Message info',
     delete: 'Delete',
     askDelete: 'Delete this message for everybody?',
     askDeleteOf: (name: string) => `Delete this message of ${name} for everybody?`,
@@ -210,6 +226,25 @@ export const en = {
     quoteOf: (name: string) => `In answer to ${name}:`,
     quoteGone: 'A message from before you were here',
     notThere: 'The message that the link leads to is not there, or not for you to see.',
+  },
+
+  // Who has a message, and who has read it.
+  seen: {
+    read: 'Read by',
+    delivered: 'Delivered to',
+    waiting: 'Not delivered yet',
+    readAlone: 'Read',
+    deliveredAlone: 'Delivered',
+    yes: 'Yes',
+    notYet: 'Not yet',
+    nobody: 'Nobody else was here when this was sent.',
+    off: 'You have turned off read receipts, so you do not see who has read this.',
+    toSettings: 'To the settings',
+    othersOff: 'Whoever has turned off read receipts stays under “Delivered to”, read or not.',
+    otherOff: 'With read receipts turned off on the other side, it is not told when this is read.',
+    loading: 'Loading…',
+    failed: 'This could not be loaded.',
+    again: 'Try again',
   },
 
   compose: {
@@ -346,6 +381,13 @@ export const en = {
     title: 'Settings',
     profile: 'Profile',
     appearance: 'Appearance',
+    privacy: 'Privacy',
+    receipts: 'Read receipts',
+    receiptsOn: 'Others see what you have read, and you see what they have read.',
+    receiptsOff: 'Others do not see what you have read, and you do not see what they have read. That a message has arrived is shown all the same.',
+    lastSeen: 'Last seen',
+    lastSeenOn: 'People you share a conversation with see when you were last here.',
+    lastSeenOff: 'Nobody sees when you were last here. While you are here, that is shown all the same.',
     password: 'Password',
     sessions: 'Where you are signed in',
     sessionsHint: 'End what you do not know, and change your password then.',

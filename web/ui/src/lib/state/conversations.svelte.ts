@@ -1,5 +1,6 @@
 import { SvelteMap } from 'svelte/reactivity';
 import type { Conversation, Entry, Member, Message, Receipt } from '../api/types';
+import { Marks } from './marks.svelte';
 
 /** A group in the list names this many of its members. */
 const namedMembers = 5;
@@ -25,6 +26,8 @@ export class Conversations {
   loaded = $state(false);
   #me: string;
   #byId = new SvelteMap<string, Conversation>();
+  /** Of the others, by conversation. */
+  #marks = new SvelteMap<string, Marks>();
   /** Those one is no longer in, and the entry that ended it. */
   #left = new SvelteMap<string, Entry>();
   /** Most recent first. */
@@ -49,6 +52,11 @@ export class Conversations {
     return this.#byId.get(id);
   }
 
+  /** How far the others have a conversation. */
+  marks(id: string): Marks | undefined {
+    return this.#marks.get(id);
+  }
+
   /** The direct conversation with somebody. */
   direct(user_id: string): Conversation | undefined {
     return this.sorted.find((c) => c.kind === 'direct' && c.members.some((m) => m.user_id === user_id && user_id !== this.#me));
@@ -63,6 +71,7 @@ export class Conversations {
   dismiss(id: string): void {
     if (!this.#left.delete(id)) return;
     this.#byId.delete(id);
+    this.#marks.delete(id);
   }
 
   /** How far each is known, for sync; the most recent ones if there are too many for a frame. */
@@ -73,6 +82,7 @@ export class Conversations {
 
   /** Takes a conversation as the server has it. Marks never go back. */
   put(c: Conversation): void {
+    this.#raise(c.id, { delivered_seq: c.others_delivered_seq, read_seq: c.others_read_seq });
     const old = this.#byId.get(c.id);
     if (old && old.last_seq > c.last_seq) return; // overtaken by an entry
     const ended = this.#left.get(c.id);
@@ -92,6 +102,7 @@ export class Conversations {
 
   clear(): void {
     this.#byId.clear();
+    this.#marks.clear();
     this.#left.clear();
     this.loaded = false;
   }
@@ -164,9 +175,16 @@ export class Conversations {
     this.#byId.set(id, { ...c, read_seq: seq, unread, unread_mentions });
   }
 
-  /** Takes a mark of one's own from another device. False: the count is the server's to tell. */
+  #raise(id: string, to: Pick<Receipt, 'delivered_seq' | 'read_seq'>): void {
+    let marks = this.#marks.get(id);
+    if (!marks) this.#marks.set(id, (marks = new Marks()));
+    marks.raise(to);
+  }
+
+  /** Takes a mark of the others, or of one's own from another device. False: the count is the server's to tell. */
   receipt(r: Receipt): boolean {
     const c = this.#byId.get(r.conversation_id);
+    if (c && r.user_id !== this.#me) this.#raise(c.id, r);
     if (!c || r.user_id !== this.#me || r.read_seq <= c.read_seq) return true;
     if (r.read_seq < c.last_seq && c.unread > 0) return false;
     this.read(c.id, r.read_seq, c.unread);

@@ -3,7 +3,7 @@ import { socketURL, storageName } from '../base';
 import { ApiError, asApiError } from '../api/errors';
 import { http, type GroupChange } from '../api/http';
 import { Socket } from '../api/socket';
-import type { Conversation, Entry, Hello, Missed, Sent } from '../api/types';
+import type { Conversation, Entry, Hello, Missed, PresenceState, Sent } from '../api/types';
 import type { Pending } from '../group';
 import { Actions } from './actions';
 import { waitAfter } from './again';
@@ -12,11 +12,14 @@ import { connection } from './connection.svelte';
 import { Conversations } from './conversations.svelte';
 import { answersPrefix, Drafts, draftsPrefix } from './drafts.svelte';
 import { Log } from './log.svelte';
+import type { Progress } from './marks.svelte';
 import { Outbox } from './outbox';
 import { openOutboxStore } from './outbox-store';
 import { People } from './people.svelte';
+import { Presence } from './presence.svelte';
 import { Receipts } from './receipts';
 import { session } from './session.svelte';
+import { Typing } from './typing.svelte';
 
 /** Conversations fetched at the start; the first sync brings the rest. */
 export const firstList = 100;
@@ -43,6 +46,8 @@ export class Live {
   readonly pending = new SvelteMap<string, Pending[]>();
   readonly outbox: Outbox;
   readonly receipts: Receipts;
+  readonly presence: Presence;
+  readonly typing: Typing;
   readonly actions: Actions;
   /** Why the list could not be fetched. */
   listError = $state<ApiError | null>(null);
@@ -75,12 +80,21 @@ export class Live {
         receipt: (r) => {
           if (!this.conversations.receipt(r)) void this.#refresh(r.conversation_id);
         },
+        presence: (state) => this.presence.event(state),
+        typing: (who) => this.typing.heard(who),
       },
     });
     this.receipts = new Receipts({
       connected: () => this.#socket.connected,
       closed: (id) => this.conversations.left(id) !== undefined,
       send: (mark, conversation_id, seq) => this.#socket.request(`receipt.${mark}`, { conversation_id, seq }),
+    });
+    this.presence = new Presence({
+      connected: () => this.#socket.connected,
+      request: (type, data) => this.#socket.request<{ users: PresenceState[] }>(type, data),
+    });
+    this.typing = new Typing({
+      say: (conversation_id) => void this.#socket.request('typing.start', { conversation_id }).catch(() => {}),
     });
     this.#tabs = new BroadcastChannel(storageName(`outbox:${me}`));
     const store = openOutboxStore(storageName('outbox'));
@@ -142,6 +156,8 @@ export class Live {
     this.#over.abort();
     this.#socket.stop();
     this.receipts.clear();
+    this.presence.clear();
+    this.typing.clear();
     this.#tabs.close();
     for (const log of this.#logs.values()) log.forget();
     connection.reset();
@@ -217,6 +233,11 @@ export class Live {
     this.#put(await http.patchConversation(id, change));
   }
 
+  /** How far a message of one's own has got. */
+  progress(id: string, seq: number): Progress {
+    return this.conversations.marks(id)?.progress(seq, session.tellsRead) ?? 'sent';
+  }
+
   /** Tells every entry that comes, until the function it gives is called. */
   watch(tell: (e: Entry) => void): () => void {
     this.#watchers.add(tell);
@@ -237,6 +258,7 @@ export class Live {
     this.receipts.flush();
     this.people.retry();
     for (const log of this.#logs.values()) log.retry();
+    this.presence.connected();
     if (afresh) {
       // Restored from a backup: what is held may never have happened.
       for (const log of this.#logs.values()) log.forget();
@@ -245,6 +267,7 @@ export class Live {
     // The list also tells what other devices have read meanwhile, which sync does not.
     if (!this.conversations.loaded) await this.list();
     else if (!first) void this.list();
+    if (!first) void session.check(); // what others get to know may have been changed elsewhere
     await this.#sync(hello, known);
   }
 
@@ -296,6 +319,7 @@ export class Live {
     this.#logs.get(e.conversation_id)?.apply(e);
     this.#confirm(e);
     for (const tell of this.#watchers) tell(e);
+    if (e.kind === 'message') this.typing.stopped(e.conversation_id, e.sender_id);
     if (e.sender_id !== this.me) this.receipts.mark('delivered', e.conversation_id, e.seq);
   }
 

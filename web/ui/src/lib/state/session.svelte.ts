@@ -1,6 +1,6 @@
 import { asApiError, type ApiError } from '../api/errors';
 import { http, type Person } from '../api/http';
-import type { User } from '../api/types';
+import type { Privacy, User } from '../api/types';
 import { storageName } from '../base';
 
 /** Who is signed in, as far as this page knows. */
@@ -22,7 +22,8 @@ function keep<T>(f: (s: Storage) => T): T | undefined {
 
 class Session {
   status = $state<Status>('unknown');
-  me = $state<User | null>(null);
+  /** What others get to know is known a moment after signing in. */
+  me = $state<(User & Partial<Privacy>) | null>(null);
   endedBy = $state<EndedBy | null>(null);
 
   /** All tabs share a cookie: who signs in in one is signed in in all. */
@@ -32,10 +33,15 @@ class Session {
     this.#tabs.onmessage = () => void this.check();
   }
 
+  /** Counts changes: what was asked for before one is out of date. */
+  #changes = 0;
+
   /** Finds out who is signed in. */
   async check(): Promise<void> {
+    const changes = this.#changes;
     try {
-      this.#begin(await http.me());
+      const me = await http.me();
+      if (changes === this.#changes) this.#begin(me);
     } catch (err) {
       if (asApiError(err).code === 'unauthenticated') this.#end(this.status === 'signed_in' ? 'elsewhere' : this.endedBy);
       else if (this.status === 'unknown') this.status = 'unreachable';
@@ -69,13 +75,30 @@ class Session {
     if (this.status === 'signed_in') this.#end('elsewhere');
   }
 
-  async rename(displayName: string): Promise<void> {
-    this.me = await http.rename(displayName);
+  async rename(display_name: string): Promise<void> {
+    await this.#change({ display_name });
+  }
+
+  /** Changes what others get to know. Other tabs follow at once. */
+  async setPrivacy(change: Partial<Privacy>): Promise<void> {
+    await this.#change(change);
+    this.#tabs.postMessage(null);
+  }
+
+  async #change(change: Parameters<typeof http.changeMe>[0]): Promise<void> {
+    this.me = await http.changeMe(change);
+    this.#changes++;
+  }
+
+  /** Is what others have read for oneself to know? */
+  get tellsRead(): boolean {
+    return this.me?.read_receipts !== false;
   }
 
   #changed(user: User): void {
     this.#begin(user);
     this.#tabs.postMessage(null);
+    void this.check();
   }
 
   /** Was somebody signed in when this browser was here last? Only a guess, to save time. */

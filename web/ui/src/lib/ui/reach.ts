@@ -10,6 +10,8 @@ export interface Reach {
   edit: boolean;
   copyText: boolean;
   copyLink: boolean;
+  /** Who has it, and who has read it. */
+  info: boolean;
   delete: boolean;
 }
 
@@ -24,6 +26,7 @@ export function reachOf(m: Message, c: Conversation, me: string, open: boolean):
     edit: open && alive && mine,
     copyText: alive,
     copyLink: open && m.kind === 'message',
+    info: open && alive && (mine || c.kind === 'group'),
     delete: open && alive && (mine || rules),
   };
 }

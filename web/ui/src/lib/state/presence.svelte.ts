@@ -1,0 +1,135 @@
+import { SvelteMap } from 'svelte/reactivity';
+import { asApiError } from '../api/errors';
+import type { PresenceState } from '../api/types';
+
+/** Who is looked at is gathered this long before the server is told, in milliseconds. */
+const gather = 50;
+/** It is told no more often than this: who runs through the list stirs up nothing. */
+const gap = 500;
+/** After a refusal that may pass. */
+const tryAgain = 3_000;
+
+interface Options {
+  connected(): boolean;
+  request(type: string, data: unknown): Promise<{ users: PresenceState[] }>;
+}
+
+/** What the server was told of what is shown here. */
+interface Told {
+  users: Set<string>;
+  conversation_id: string | null;
+}
+
+const nothing = (): Told => ({ users: new Set(), conversation_id: null });
+
+/**
+ * Who is here, of those that are shown. Whoever shows somebody watches them for so long; the
+ * server is told of the difference, and of everything anew when the connection is.
+ */
+export class Presence {
+  #o: Options;
+  #states = new SvelteMap<string, PresenceState>();
+  /** How many show somebody. */
+  #watched = new Map<string, number>();
+  #conversation: string | null = null;
+  #told = nothing();
+  #due: ReturnType<typeof setTimeout> | undefined;
+  #last = -Infinity;
+  /** Who was spoken of since the question was asked: its answer may be older. */
+  #news = new Set<string>();
+
+  constructor(o: Options) {
+    this.#o = o;
+  }
+
+  /** What is known of somebody who is watched. */
+  get(user_id: string): PresenceState | undefined {
+    return this.#states.get(user_id);
+  }
+
+  /** Watches somebody until the function it gives is called. */
+  watch(user_id: string): () => void {
+    this.#watched.set(user_id, (this.#watched.get(user_id) ?? 0) + 1);
+    this.#plan();
+    return () => {
+      const others = this.#watched.get(user_id)! - 1;
+      if (others > 0) this.#watched.set(user_id, others);
+      else this.#watched.delete(user_id);
+      this.#plan();
+    };
+  }
+
+  /** Says which conversation is shown, until the function it gives is called: who types is told of that one. */
+  show(conversation_id: string): () => void {
+    this.#conversation = conversation_id;
+    this.#plan();
+    return () => {
+      if (this.#conversation !== conversation_id) return; // the next one is there already
+      this.#conversation = null;
+      this.#plan();
+    };
+  }
+
+  /** There is a new connection, which was told nothing yet. */
+  connected(): void {
+    this.#told = nothing();
+    clearTimeout(this.#due);
+    this.#due = undefined;
+    this.#tell();
+  }
+
+  /** Takes what the server says of somebody by itself. */
+  event(state: PresenceState): void {
+    this.#news.add(state.user_id);
+    if (this.#watched.has(state.user_id)) this.#states.set(state.user_id, state);
+  }
+
+  clear(): void {
+    clearTimeout(this.#due);
+    this.#due = undefined;
+    this.#watched.clear();
+    this.#states.clear();
+    this.#conversation = null;
+  }
+
+  #plan(after = Math.max(gather, this.#last + gap - Date.now())): void {
+    this.#due ??= setTimeout(() => {
+      this.#due = undefined;
+      this.#tell();
+    }, after);
+  }
+
+  #tell(): void {
+    if (!this.#o.connected()) return; // all of it is told when there is a connection
+    const told = this.#told;
+    const now: Told = { users: new Set(this.#watched.keys()), conversation_id: this.#conversation };
+    const gone = [...told.users].filter((id) => !now.users.has(id));
+    const come = [...now.users].filter((id) => !told.users.has(id));
+    // A state that nobody keeps current is worth nothing.
+    for (const id of gone) this.#states.delete(id);
+    this.#told = now;
+    const shown = now.conversation_id !== null && now.conversation_id !== told.conversation_id ? now.conversation_id : undefined;
+    const left = now.conversation_id === null && told.conversation_id !== null ? told.conversation_id : undefined;
+    if (gone.length > 0 || left) this.#ask('presence.unwatch', gone, left);
+    if (come.length > 0 || shown) this.#ask('presence.watch', come, shown);
+  }
+
+  #ask(type: 'presence.watch' | 'presence.unwatch', user_ids: string[], conversation_id: string | undefined): void {
+    this.#last = Date.now();
+    this.#news.clear();
+    this.#o.request(type, { user_ids, ...(conversation_id ? { conversation_id } : {}) }).then(
+      ({ users }) => {
+        for (const state of users) {
+          if (this.#watched.has(state.user_id) && !this.#news.has(state.user_id)) this.#states.set(state.user_id, state);
+        }
+      },
+      (err) => {
+        const { code, retryAfter } = asApiError(err);
+        // Without a connection all is told again anyway; what is not for us is no more so the next time.
+        if (code !== 'rate_limited' && code !== 'unavailable') return;
+        this.#told = nothing();
+        this.#plan(retryAfter * 1000 || tryAgain);
+      },
+    );
+  }
+}

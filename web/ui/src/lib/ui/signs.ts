@@ -1,0 +1,37 @@
+import type { Conversation } from '../api/types';
+import { t } from '../i18n';
+import { connection } from '../state/connection.svelte';
+import type { Live } from '../state/live.svelte';
+import { today } from '../state/today.svelte';
+import { agoOf } from '../time';
+
+// Signs of life of others, in words.
+
+interface Sign {
+  online: boolean;
+  /** Empty where nothing is known. */
+  words: string;
+}
+
+const none: Sign = { online: false, words: '' };
+
+/** Whether somebody who is watched is here, or when they were. */
+export function presenceOf(live: Live, user_id: string): Sign {
+  const state = connection.offline ? undefined : live.presence.get(user_id); // what is not kept current is not said
+  if (!state) return none;
+  if (state.online) return { online: true, words: t.presence.online };
+  return state.last_seen ? { online: false, words: t.presence.lastSeen(agoOf(state.last_seen, today)) } : none;
+}
+
+/** Who is typing in a conversation: of two people it is clear who, if not named on purpose. */
+export function typingIn(live: Live, c: Conversation, named = c.kind === 'group'): string {
+  const who = live.typing.in(c.id);
+  if (who.length === 0) return '';
+  return named ? t.presence.typingNamed(who.map((id) => shortName(live.people.name(id)))) : t.presence.typing;
+}
+
+/** There is little room, and who is meant is mostly clear: Ben for Ben Okri, but all of M. Curie. */
+export function shortName(name: string): string {
+  const first = name.split(' ', 1)[0]!;
+  return first.length > 2 && !first.endsWith('.') ? first : name;
+}
