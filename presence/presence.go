@@ -80,6 +80,8 @@ const (
 	// lookEvery is how often departures are looked for, so that one shows after twice that
 	// at most: long enough for a page to be loaded anew, or a network to be changed.
 	lookEvery = 5 * time.Second
+	// restart is how long people stay online without their replica: long enough to come back.
+	restart = 3 * lookEvery
 	// gather is how long arrivals wait for others.
 	gather = 100 * time.Millisecond
 	// lease is how long a mark of being online lasts after somebody was heard. So one that ran
@@ -131,7 +133,7 @@ func (s *Service) rouse() {
 
 // Run writes who is here and tells the watchers, until ctx ends; then it writes when
 // everybody was last seen. It does not call them offline: most come back at once, here or on
-// another replica, and the mark of who does not expires.
+// another replica, and the mark of who does not runs out soon.
 func (s *Service) Run(ctx context.Context) error {
 	look := time.NewTicker(lookEvery)
 	sweep := time.NewTicker(sweepEvery)
@@ -324,7 +326,7 @@ func (s *Service) leave(ctx context.Context, now time.Time) error {
 	}
 	s.mu.Unlock()
 	for _, b := range all.batches() {
-		if err := s.q.see(ctx, b, now); err != nil {
+		if err := s.q.leave(ctx, b, now, restart); err != nil {
 			return fmt.Errorf("write who was last seen when: %w", err)
 		}
 	}

@@ -159,11 +159,14 @@ func (q queries) goOffline(ctx context.Context, l sightings, now time.Time) ([]a
 	return pgx.CollectRows(rows, pgx.RowTo[accounts.UserID])
 }
 
-const updateSeen = seenAgo
+const updateLeaving = `
+WITH seen AS (` + seenAgo + `
+)
+UPDATE online SET until = least(until, now() + make_interval(secs => $4)) WHERE user_id = ANY($1::uuid[]) AND replica = $3`
 
-// see notes when people were last here.
-func (q queries) see(ctx context.Context, l sightings, now time.Time) error {
-	_, err := q.db.Exec(ctx, updateSeen, l.users, l.ago(now))
+// leave notes when people were last here, and lets the marks of this replica run out soon.
+func (q queries) leave(ctx context.Context, l sightings, now time.Time, in time.Duration) error {
+	_, err := q.db.Exec(ctx, updateLeaving, l.users, l.ago(now), q.replica, in.Seconds())
 	return err
 }
 

@@ -13,7 +13,7 @@ func TestStatements(t *testing.T) {
 	db := storetest.New(t)
 	statements := map[string]string{
 		"selectStates": selectStates, "selectMembersStates": selectMembersStates, "selectSeenBy": selectSeenBy,
-		"updateOnline": updateOnline, "deleteOnline": deleteOnline, "updateSeen": updateSeen, "deleteExpired": deleteExpired,
+		"updateOnline": updateOnline, "deleteOnline": deleteOnline, "updateLeaving": updateLeaving, "deleteExpired": deleteExpired,
 	}
 	storetest.Statements(t, db, statements, "deleteExpired")
 	for _, sql := range []string{
