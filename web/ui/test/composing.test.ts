@@ -1,15 +1,20 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { ApiError } from '../src/lib/api/errors';
+import { http } from '../src/lib/api/http';
 import type { Member } from '../src/lib/api/types';
 import { Composing } from '../src/lib/state/composing.svelte';
 import { Drafts } from '../src/lib/state/drafts.svelte';
 import { quoteOf } from '../src/lib/state/fold';
 import { Mentions } from '../src/lib/state/mentions.svelte';
+import { People, type Person } from '../src/lib/state/people.svelte';
+import { Roster } from '../src/lib/state/roster.svelte';
 import { conversation, me, message } from './make';
 
 const person = (username: string, display_name: string): Member => ({ user_id: `id-${username}`, role: 'member', username, display_name });
 const ada = person('ada', 'Ada Lovelace');
 const ben = person('ben', 'Ben Okri');
 const self = { ...person('me', 'Me'), user_id: me };
+const known = (members: Member[]): Person[] => members.map((m) => ({ ...m, id: m.user_id }));
 
 describe('naming people while writing', () => {
   beforeEach(() => {
@@ -23,9 +28,11 @@ describe('naming people while writing', () => {
 
   const group = { ...conversation({ kind: 'group', member_count: 3 }), members: [self, ada] };
   const stage = (of = group, members = [self, ada, ben]) => {
-    const fetch = vi.fn(async () => members);
-    let now = of;
-    return { mentions: new Mentions(me, () => now, fetch), fetch, change: (to: typeof of) => (now = to) };
+    const fetch = vi.spyOn(http, 'members').mockImplementation(async () => members);
+    const people = new People(async () => []);
+    people.put(known(of.members.filter((m) => m.username !== '')));
+    const roster = new Roster('c', { me, people });
+    return { mentions: new Mentions({ me, people }, () => of, roster), fetch, people, roster };
   };
   const offered = (m: Mentions): string[] => m.matches.map((p) => p.username);
 
@@ -46,9 +53,9 @@ describe('naming people while writing', () => {
     const { mentions } = stage();
     mentions.look('hi @b, there', 5);
     await vi.runAllTimersAsync();
-    expect(mentions.choose(ben)).toEqual({ text: 'hi @ben , there', caret: 8 });
+    expect(mentions.choose(known([ben])[0]!)).toEqual({ text: 'hi @ben , there', caret: 8 });
     mentions.look('hi @b there', 5);
-    expect(mentions.choose(ben)).toEqual({ text: 'hi @ben there', caret: 8 });
+    expect(mentions.choose(known([ben])[0]!)).toEqual({ text: 'hi @ben there', caret: 8 });
     expect(mentions.in('hi @ben there')).toEqual(['id-ben']);
   });
 
@@ -77,17 +84,48 @@ describe('naming people while writing', () => {
     expect(mentions.at).toBe(1);
   });
 
-  test('are fetched again when somebody came or went, and after a while', async () => {
-    const { mentions, fetch, change } = stage();
+  test('who comes can be named at once, and all are fetched again after an outage', async () => {
+    const { mentions, fetch, people, roster } = stage();
     mentions.look('@', 1);
     await vi.runAllTimersAsync();
-    change({ ...group, member_count: 4 });
+    const zoe = person('zoe', 'Zoe');
+    roster.apply({ ...message(2), kind: 'member_added', user_id: zoe.user_id });
+    mentions.look('@z', 2);
+    expect(offered(mentions)).toEqual([]); // nobody without a name
+    people.put(known([zoe]));
+    mentions.look('@z', 2);
+    expect(offered(mentions)).toEqual(['zoe']);
+    expect(fetch).toHaveBeenCalledTimes(1);
+    roster.doubt();
     mentions.look('@', 1);
     await vi.runAllTimersAsync();
     expect(fetch).toHaveBeenCalledTimes(2);
-    vi.setSystemTime(Date.now() + 6 * 60_000);
+  });
+
+  test('a member whom one has only just heard of is not offered without a name', () => {
+    const { mentions } = stage({ ...group, members: [...group.members, { user_id: 'new', role: 'member', username: '', display_name: '' }] });
     mentions.look('@', 1);
-    expect(fetch).toHaveBeenCalledTimes(3);
+    expect(offered(mentions)).toEqual(['ada']);
+  });
+
+  test('whom a text names is not said before it is known', async () => {
+    const { mentions } = stage();
+    expect(mentions.in('hi @ben')).toBe(null);
+    expect(mentions.in('hi')).toEqual([]);
+    mentions.look('hi @ben', 7);
+    await vi.runAllTimersAsync();
+    expect(mentions.in('hi @ben')).toEqual(['id-ben']);
+  });
+
+  test('an edit waits for it, and keeps whom the message named if it cannot be had', async () => {
+    const { mentions, fetch, people } = stage();
+    people.put(known([ben]));
+    fetch.mockRejectedValueOnce(new ApiError('offline'));
+    expect(await mentions.again('hi @ben', ['id-ben'])).toEqual(['id-ben']);
+    expect(await mentions.again('bye', ['id-ben'])).toEqual([]);
+    expect(fetch).toHaveBeenCalledTimes(1);
+    expect(await mentions.again('hi @ben')).toEqual(['id-ben']);
+    expect(fetch).toHaveBeenCalledTimes(2);
   });
 
   test('what could not be fetched is said, and tried again, but not with every key', async () => {

@@ -169,16 +169,11 @@ describe('no longer in a group', () => {
 describe('the roster', () => {
   const names: Record<string, string> = { [me]: 'Zoe', [you]: 'Yan', ann: 'Ann', ben: 'Ben' };
   const start = (members: Promise<Member[]> | Member[]): { roster: Roster; tell: (e: Entry) => void } => {
-    let tell = (_e: Entry): void => {};
     vi.spyOn(http, 'members').mockImplementation(async () => members);
     const people = new People(async (ids) => ids.map((id) => ({ id, username: id, display_name: names[id]! })));
-    const watch = (f: (e: Entry) => void): (() => void) => {
-      tell = f;
-      return () => {};
-    };
-    const roster = new Roster('c', { me, people, watch });
-    roster.follow();
-    return { roster, tell: (e) => tell(e) };
+    const roster = new Roster('c', { me, people });
+    void roster.want();
+    return { roster, tell: (e) => roster.apply(e) };
   };
   const member = (user_id: string, role: MemberRole = 'member'): Member => ({ user_id, role, username: user_id, display_name: names[user_id]! });
   const shown = (r: Roster): string[] => r.members.map((m) => `${m.person?.display_name ?? '?'} ${m.role}`);
@@ -221,6 +216,26 @@ describe('the roster', () => {
     await roster.load();
     expect(roster.error).toBe(null);
     expect(roster.members.map((m) => m.user_id)).toEqual([me]);
+  });
+
+  test('is asked for once by all who want it, and again when something may have gone by', async () => {
+    let answer = (_m: Member[]): void => {};
+    const { roster } = start(new Promise<Member[]>((resolve) => (answer = resolve)));
+    const second = roster.want();
+    expect(roster.current).toBe(false);
+    answer([member(me)]);
+    await second;
+    await roster.want();
+    expect(roster.current).toBe(true);
+    expect(http.members).toHaveBeenCalledTimes(1);
+    roster.doubt();
+    expect([roster.current, roster.loaded]).toEqual([false, true]);
+    const third = roster.want();
+    expect(roster.current).toBe(false); // the list on its way may tell of others
+    roster.doubt();
+    await third;
+    expect(http.members).toHaveBeenCalledTimes(2);
+    expect(roster.current).toBe(false);
   });
 
   test.each([

@@ -39,6 +39,7 @@ beforeEach(async () => {
   server = new FakeServer();
   vi.stubGlobal('document', { baseURI: 'http://test/', visibilityState: 'visible', addEventListener: () => {} });
   vi.stubGlobal('addEventListener', () => {});
+  vi.stubGlobal('navigator', {});
   vi.stubGlobal('fetch', server.fetch);
   vi.stubGlobal('WebSocket', class {
     onmessage: ((e: { data: string }) => void) | null = null;
@@ -100,6 +101,24 @@ describe('what the list shows', () => {
     server.receive({ type: 'entry', data: message(10) });
     await vi.advanceTimersByTimeAsync(300_000);
     expect(tries()).toBe(3);
+  });
+});
+
+test('whom a message names that was written before the members were known is found out before it is sent', async () => {
+  server.list = [conversation({ id: 'c', kind: 'group' })];
+  server.answer = (f) => (f.type === 'sync' ? missed() : { type: 'reply', data: { conversation_id: 'c', seq: 2, created_at: '' } });
+  let members = (): Response => new Response('{}', { status: 503 });
+  server.one = () => members();
+  await connected();
+  void live.outbox.enqueue('c', 'hi @zoe', { mentions_open: true });
+  void live.outbox.enqueue('c', 'more');
+  expect(live.pending.get('c')?.map((p) => p.body)).toEqual(['hi @zoe', 'more']);
+  await vi.waitFor(() => expect(server.asked).toContain('conversations/c/members'));
+  expect(server.sent('message.send')).toEqual([]);
+  members = () => Response.json({ members: [{ user_id: 'id-zoe', role: 'member', username: 'zoe', display_name: 'Zoe' }] });
+  await vi.waitFor(async () => {
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(server.sent('message.send')).toMatchObject([{ body: 'hi @zoe', mentions: ['id-zoe'] }, { body: 'more' }]);
   });
 });
 

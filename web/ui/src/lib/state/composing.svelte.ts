@@ -9,7 +9,7 @@ export interface Editing {
   /** As far as it was typed. */
   text: string;
   /** What was sent last and with which id: the same again is the same edit. */
-  tried?: { client_id: string; body: string };
+  tried?: { client_id: string; body: string; mentions: string[] };
   busy: boolean;
   /** Why it was not saved. */
   error: ApiError | null;

@@ -5,6 +5,7 @@ import { http, type GroupChange } from '../api/http';
 import { Socket } from '../api/socket';
 import type { Conversation, Entry, Hello, Missed, PresenceState, Sent } from '../api/types';
 import type { Pending } from '../group';
+import { named } from '../text/mentions';
 import { Actions } from './actions';
 import { waitAfter } from './again';
 import { Composing } from './composing.svelte';
@@ -18,6 +19,7 @@ import { openOutboxStore } from './outbox-store';
 import { People } from './people.svelte';
 import { Presence } from './presence.svelte';
 import { Receipts } from './receipts';
+import { Roster } from './roster.svelte';
 import { session } from './session.svelte';
 import { Typing } from './typing.svelte';
 
@@ -54,10 +56,10 @@ export class Live {
 
   #socket: Socket;
   #logs = new Map<string, Log>(); // the one used last is at the end
+  #rosters = new Map<string, Roster>();
   #epoch: string | null = null;
   #listing: Promise<void> | null = null;
   #refreshing = new Map<string, ReturnType<typeof setTimeout>>(); // conversations to ask for again
-  #watchers = new Set<(e: Entry) => void>();
   #tabs: BroadcastChannel;
   #over = new AbortController();
 
@@ -69,7 +71,10 @@ export class Live {
       url: socketURL,
       handlers: {
         hello: (hello) => void this.#hello(hello),
-        down: (retryAt) => connection.down(retryAt),
+        down: (retryAt) => {
+          connection.down(retryAt);
+          for (const roster of this.#rosters.values()) roster.doubt();
+        },
         refused: () => void session.check(),
         ended: (why) => {
           if (why === 'protocol') connection.ended = why;
@@ -102,8 +107,10 @@ export class Live {
       store,
       user_id: me,
       connected: () => this.#socket.connected,
-      send: ({ conversation_id, client_id, body, reply_to, mentions }) =>
-        this.#socket.request<Sent>('message.send', { conversation_id, client_id, body, reply_to, mentions }),
+      send: async ({ conversation_id, client_id, body, reply_to, mentions, mentions_open }) => {
+        if (mentions_open) mentions = await this.#named(conversation_id, body);
+        return this.#socket.request<Sent>('message.send', { conversation_id, client_id, body, reply_to, mentions });
+      },
       exclusively: async (name, f) => {
         // There only on https and localhost. Without it two tabs may both send, which
         // stores nothing twice.
@@ -238,10 +245,20 @@ export class Live {
     return this.conversations.marks(id)?.progress(seq, session.tellsRead) ?? 'sent';
   }
 
-  /** Tells every entry that comes, until the function it gives is called. */
-  watch(tell: (e: Entry) => void): () => void {
-    this.#watchers.add(tell);
-    return () => this.#watchers.delete(tell);
+  /** Who is in a group; the same for all who ask. */
+  roster(id: string): Roster {
+    let roster = this.#rosters.get(id);
+    if (!roster) this.#rosters.set(id, (roster = new Roster(id, this)));
+    return roster;
+  }
+
+  /** The ids of those in a group whom a text names. */
+  async #named(id: string, body: string): Promise<string[]> {
+    const roster = this.roster(id);
+    await roster.want();
+    if (!roster.error) return named(body, roster.people);
+    // The socket may well be there, so that nothing would set the outbox going again.
+    throw roster.error.code === 'offline' ? new ApiError('unavailable') : roster.error;
   }
 
   async #hello(hello: Hello): Promise<void> {
@@ -318,7 +335,7 @@ export class Live {
     if (!this.conversations.apply(e)) void this.#refresh(e.conversation_id);
     this.#logs.get(e.conversation_id)?.apply(e);
     this.#confirm(e);
-    for (const tell of this.#watchers) tell(e);
+    this.#rosters.get(e.conversation_id)?.apply(e);
     if (e.kind === 'message') this.typing.stopped(e.conversation_id, e.sender_id);
     if (e.sender_id !== this.me) this.receipts.mark('delivered', e.conversation_id, e.seq);
   }

@@ -1,39 +1,40 @@
-import { asApiError, type ApiError } from '../api/errors';
-import type { Conversation, Member } from '../api/types';
+import type { ApiError } from '../api/errors';
+import type { Conversation } from '../api/types';
 import { completing, named, suggest } from '../text/mentions';
+import type { Live } from './live.svelte';
+import type { Person } from './people.svelte';
+import type { Roster } from './roster.svelte';
 
 /** So many are offered at once. */
 const offered = 8;
-/** Those who were fetched this long ago, in milliseconds, are fetched again: people come and go. */
-const stale = 5 * 60_000;
-/** What failed is not tried again with every key. */
+/** What failed is not tried again with every key, but after so many milliseconds. */
 const patience = 3_000;
 
 /** Naming the members of a group while writing: who fits what is typed, and who was named. */
 export class Mentions {
   /** Those who fit what is being typed, best first. */
-  matches = $state.raw<Member[]>([]);
+  matches = $state.raw<Person[]>([]);
   /** Which of them Enter chooses. */
   at = $state(0);
-  error = $state<ApiError | null>(null);
 
-  #me: string;
+  #live: Pick<Live, 'me' | 'people'>;
   #conversation: () => Conversation;
-  #fetch: (id: string) => Promise<Member[]>;
-  #members: Member[] | null = null;
-  /** How many there were when they were fetched, and when that was. */
-  #count = 0;
+  #roster: Roster;
   #askedAt = -Infinity;
-  #fetching = false;
   #text = '';
   #caret = 0;
   /** Where an @ stands whose completion was waved away. */
   #dismissed = -1;
 
-  constructor(me: string, conversation: () => Conversation, fetch: (id: string) => Promise<Member[]>) {
-    this.#me = me;
+  constructor(live: Pick<Live, 'me' | 'people'>, conversation: () => Conversation, roster: Roster) {
+    this.#live = live;
     this.#conversation = conversation;
-    this.#fetch = fetch;
+    this.#roster = roster;
+  }
+
+  /** Why not all of them can be offered. */
+  get error(): ApiError | null {
+    return this.#roster.loaded ? null : this.#roster.error;
   }
 
   /** The text or the caret in it has changed. */
@@ -54,32 +55,23 @@ export class Mentions {
   #suggest(): void {
     const word = this.#word();
     const show = word !== null && word.from !== this.#dismissed;
-    const people = show ? this.#people().filter((m) => m.user_id !== this.#me) : [];
-    this.matches = suggest(people.map((m) => ({ ...m, id: m.user_id })), word?.query ?? '', offered);
+    const people = show ? this.#people().filter((p) => p.id !== this.#live.me) : [];
+    this.matches = suggest(people, word?.query ?? '', offered);
     this.at = 0;
   }
 
-  #people(): Member[] {
-    return this.#members ?? this.#conversation().members;
+  /** Everybody, or, before the list is there, the few whom the conversation itself names. */
+  #people(): Person[] {
+    if (this.#roster.loaded) return this.#roster.people;
+    return this.#conversation().members.flatMap((m) => this.#live.people.get(m.user_id) ?? []);
   }
 
   async #load(): Promise<void> {
-    const { id, kind, member_count } = this.#conversation();
-    const age = Date.now() - this.#askedAt;
-    const fresh = this.error ? age < patience : this.#members !== null && this.#count === member_count && age < stale;
-    if (kind !== 'group' || this.#fetching || fresh) return;
-    this.#fetching = true;
+    if (this.#conversation().kind !== 'group' || this.#roster.current) return;
+    if (this.#roster.error && Date.now() - this.#askedAt < patience) return;
     this.#askedAt = Date.now();
-    this.error = null;
-    try {
-      this.#members = await this.#fetch(id);
-      this.#count = member_count;
-      this.#suggest();
-    } catch (err) {
-      this.error = asApiError(err); // asked again as one types on
-    } finally {
-      this.#fetching = false;
-    }
+    await this.#roster.want();
+    this.#suggest();
   }
 
   move(by: number): void {
@@ -87,7 +79,7 @@ export class Mentions {
   }
 
   /** The text with somebody in it, and where the caret is then. */
-  choose(member: Member): { text: string; caret: number } {
+  choose(member: Person): { text: string; caret: number } {
     const from = this.#word()?.from ?? this.#caret;
     const before = `${this.#text.slice(0, from)}@${member.username} `;
     this.matches = [];
@@ -105,9 +97,19 @@ export class Mentions {
     this.hide();
   }
 
-  /** The ids of the members whom a text names. */
-  in(text: string): string[] {
-    if (this.#conversation().kind !== 'group') return [];
-    return named(text, this.#people().map((m) => ({ id: m.user_id, username: m.username })));
+  /** The ids of the members whom a text names; null while that is not known for certain. */
+  in(text: string): string[] | null {
+    if (this.#conversation().kind !== 'group' || !text.includes('@')) return [];
+    return this.#roster.current ? named(text, this.#roster.people) : null;
+  }
+
+  /**
+   * The same for the new text of a message, once it is known. Whom the message named before
+   * is known all the same: they are not lost where the list of members cannot be had.
+   */
+  async again(text: string, before: string[] = []): Promise<string[]> {
+    if (this.in(text) === null) await this.#roster.want();
+    const members = this.#conversation().kind === 'group' ? this.#people() : [];
+    return named(text, [...members, ...before.flatMap((id) => this.#live.people.get(id) ?? [])]);
   }
 }

@@ -10,6 +10,8 @@ export interface Queued {
   reply_to?: number;
   /** The members it names. */
   mentions?: string[];
+  /** Whom it names was not known yet: that is found out when it is sent. */
+  mentions_open?: boolean;
   /** When it was written, RFC 3339. */
   created_at: string;
   /** Its place in the queue: sorts after everything that was queued before. */

@@ -60,7 +60,7 @@ export class Outbox {
    * Writes a message down and sends it. The row is there before this returns. Tells
    * whether it could be written down.
    */
-  async enqueue(conversation_id: string, body: string, o: Pick<Queued, 'reply_to' | 'mentions'> = {}): Promise<boolean> {
+  async enqueue(conversation_id: string, body: string, o: Pick<Queued, 'reply_to' | 'mentions' | 'mentions_open'> = {}): Promise<boolean> {
     const client_id = uuidv7();
     const item: Queued = {
       client_id,

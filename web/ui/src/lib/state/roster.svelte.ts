@@ -17,29 +17,41 @@ export interface Listed {
 const order: Record<MemberRole, number> = { owner: 0, admin: 1, member: 2 };
 const collator = new Intl.Collator(undefined, { numeric: true });
 
-/** Everybody in a group, kept current while one looks. */
+/** Everybody in a group. Live tells it what happens and when it may have missed something. */
 export class Roster {
   loaded = $state(false);
   /** Why it could not be had. */
   error = $state<ApiError | null>(null);
   #roles = new SvelteMap<string, MemberRole>();
-  #live: Pick<Live, 'me' | 'people' | 'watch'>;
+  #live: Pick<Live, 'me' | 'people'>;
   /** What came while the list was on its way, which may or may not know of it. */
   #meanwhile: Entry[] | null = null;
   #asked = 0;
+  #loading: Promise<void> | null = null;
+  /** Nothing that happened since it was asked for went by unheard. */
+  #sure = false;
 
   constructor(
     readonly id: string,
-    live: Pick<Live, 'me' | 'people' | 'watch'>,
+    live: Pick<Live, 'me' | 'people'>,
   ) {
     this.#live = live;
   }
 
-  /** Fetches it and keeps it current until the function it gives is called. */
-  follow(): () => void {
-    const stop = this.#live.watch((e) => this.apply(e));
-    void this.load();
-    return stop;
+  /** It is there, and as the group is now. */
+  get current(): boolean {
+    return this.loaded && this.#sure && this.#meanwhile === null;
+  }
+
+  /** Sees to it that it is current; if that cannot be, error says why. */
+  async want(): Promise<void> {
+    if (this.#loading === null && !this.current) void this.load();
+    while (this.#loading) await this.#loading;
+  }
+
+  /** Something may have happened of which nobody told. */
+  doubt(): void {
+    this.#sure = false;
   }
 
   get size(): number {
@@ -57,6 +69,11 @@ export class Roster {
       .sort((a, b) => order[a.role] - order[b.role] || collator.compare(a.person?.display_name ?? '', b.person?.display_name ?? '')),
   );
 
+  /** Those of them who are known by now. */
+  get people(): Person[] {
+    return this.members.flatMap((m) => m.person ?? []);
+  }
+
   /** Those whose name or username has what was typed in it. */
   find(query: string): Listed[] {
     const q = fold(query.trim());
@@ -64,9 +81,16 @@ export class Roster {
     return this.members.filter(({ person }) => person && (fold(person.display_name).includes(q) || person.username.includes(q)));
   }
 
-  async load(): Promise<void> {
+  load(): Promise<void> {
     const asked = ++this.#asked;
+    return (this.#loading = this.#load(asked).finally(() => {
+      if (asked === this.#asked) this.#loading = null;
+    }));
+  }
+
+  async #load(asked: number): Promise<void> {
     this.#meanwhile ??= [];
+    this.#sure = true;
     this.error = null;
     try {
       const members = await http.members(this.id);
@@ -76,9 +100,10 @@ export class Roster {
       for (const id of [...this.#roles.keys()]) if (!here.has(id)) this.#roles.delete(id);
       this.loaded = true;
     } catch (err) {
-      if (asked === this.#asked) this.error = asApiError(err);
+      if (asked !== this.#asked) return;
+      this.error = asApiError(err);
+      this.#sure = false;
     }
-    if (asked !== this.#asked) return;
     const meanwhile = this.#meanwhile;
     this.#meanwhile = null;
     for (const e of meanwhile) this.apply(e);
