@@ -389,6 +389,20 @@ describe('the log', () => {
       expect(server.asked.slice(1)).toEqual(['page {"around":4}']);
     });
 
+    test('also after a jump while it was on its way', async () => {
+      const [server, log] = await opened(500);
+      let release = (): void => {};
+      server.hold = new Promise((resolve) => (release = resolve));
+      log.apply(message(501, { reply_to: 4 }));
+      server.hold = null;
+      server.last = 501;
+      const jumped = log.open(490);
+      release();
+      await jumped;
+      log.apply(message(502, { reply_to: 4 }));
+      await vi.waitFor(() => expect(log.rows.at(-1)!.quote?.body).toBe('text 4'));
+    });
+
     test('or from what one was answering, as it is by now', async () => {
       const [server, log] = await opened(500);
       log.cite({ seq: 4, sender_id: you, body: 'text 4', deleted: false });

@@ -167,7 +167,12 @@ export class Log {
     try {
       const { messages } = await this.#source.page({ around: seq }, 1);
       const message = messages.find((m) => m.seq === seq && m.kind === 'message');
-      if (life !== this.#life || !message) return; // from before one was here
+      if (life !== this.#life) {
+        if (this.#quotes.get(seq) === null) this.#quotes.delete(seq);
+        this.#show(this.#window); // its rows may want it as well
+        return;
+      }
+      if (!message) return; // from before one was here
       this.cite(quoteOf(message));
       this.#show(this.#window);
     } catch (err) {
