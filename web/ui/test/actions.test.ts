@@ -21,7 +21,7 @@ async function stage(): Promise<{ actions: Actions; log: Log; asked: Asked[] }> 
     log: () => log,
     request: (type, data) =>
       new Promise((resolve, reject) => {
-        asked.push({ type, data: data as Record<string, unknown>, answer: (err) => (err ? reject(err) : resolve({} as Sent)) });
+        asked.push({ type, data: data as Record<string, unknown>, answer: (err) => (err ? reject(err) : resolve({ seq: 11 } as Sent)) });
       }),
   });
   return { actions, log, asked };

@@ -422,7 +422,8 @@ describe('the log', () => {
       const [, log] = await opened(10);
       log.wish(mine('reaction_added'));
       expect(shown(log)).toEqual([me]);
-      log.grant(4, '👍');
+      log.grant(4, '👍', 11);
+      expect(shown(log)).toEqual([me]); // the log is not that far yet
       log.apply(mine('reaction_added', 11));
       expect(shown(log)).toEqual([me]);
     });
@@ -434,8 +435,31 @@ describe('the log', () => {
       log.apply(mine('reaction_added', 11));
       expect(shown(log)).toEqual([]);
       log.apply(mine('reaction_removed', 12));
-      log.grant(4, '👍');
+      log.grant(4, '👍', 12);
       expect(shown(log)).toEqual([]);
+    });
+
+    test('is taken back by another device before the answer is here, or after it', async () => {
+      const [, log] = await opened(10);
+      log.wish(mine('reaction_added'));
+      log.apply(mine('reaction_added', 11));
+      log.apply(mine('reaction_removed', 12));
+      log.grant(4, '👍', 11);
+      expect(shown(log)).toEqual([]);
+      log.wish(mine('reaction_added'));
+      log.grant(4, '👍', 13);
+      log.apply(mine('reaction_added', 13));
+      log.apply(mine('reaction_removed', 14));
+      expect(shown(log)).toEqual([]);
+    });
+
+    test('leaves what the log says where it was refused', async () => {
+      const [, log] = await opened(10);
+      log.apply(mine('reaction_added', 11));
+      log.wish(mine('reaction_removed'));
+      expect(shown(log)).toEqual([]);
+      log.grant(4, '👍');
+      expect(shown(log)).toEqual([me]);
     });
   });
 });

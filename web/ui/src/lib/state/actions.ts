@@ -48,16 +48,17 @@ export class Actions {
     log.wish(this.#reaction(m, emoji, on));
     if (busy) return; // whoever is at it sees to this too
     let asked = on;
+    let done = 0; // the seq of what was done last
     try {
       do {
         asked = this.#wanted.get(key)!;
-        await this.#o.request('message.react', { conversation_id, client_id: uuidv7(), seq, emoji, ...(asked ? {} : { remove: true }) });
+        ({ seq: done } = await this.#o.request('message.react', { conversation_id, client_id: uuidv7(), seq, emoji, ...(asked ? {} : { remove: true }) }));
       } while (asked !== this.#wanted.get(key));
     } catch (err) {
       log.wish(this.#reaction(m, emoji, !asked)); // as it was
       throw err;
     } finally {
-      log.grant(seq, emoji);
+      log.grant(seq, emoji, done);
       this.#wanted.delete(key);
     }
   }

@@ -1,3 +1,4 @@
+import { SvelteMap } from 'svelte/reactivity';
 import { asApiError, type ApiError } from '../api/errors';
 import type { Bound } from '../api/http';
 import type { Entries, Entry, Message, Page, Quote } from '../api/types';
@@ -36,17 +37,16 @@ export class Log {
   #again: ReturnType<typeof setTimeout> | undefined;
   /** Quotes of messages that are not among the rows, by seq; null while one is asked for. */
   #quotes = new Map<number, Quote | null>();
-  /** What is to be, before the server has said so: reactions of one's own. */
-  #wishes = new Map<string, Entry>();
+  /** What is to be, before the log says so: reactions of one's own, each until the log is known up to its seq. */
+  #wishes = new SvelteMap<string, { entry: Entry; until: number }>();
   /** Answers to questions of an earlier life are not for this one. */
   #life = 0;
 
+  /** What is held, with what is wished for. The window is kept as the log has it, or it would not be known what to go back to. */
+  readonly rows: Message[] = $derived([...this.#wishes.values()].reduce((rows, { entry }) => fold(rows, entry), this.#window.rows));
+
   constructor(source: LogSource) {
     this.#source = source;
-  }
-
-  get rows(): Message[] {
-    return this.#window.rows;
   }
 
   get hasBefore(): boolean {
@@ -141,10 +141,10 @@ export class Log {
     return result;
   }
 
-  /** Shows rows with what is wished, and with the quotes that live entries come without. */
+  /** Shows rows with the quotes that live entries come without. */
   #show(window: Window): void {
     let { rows } = window;
-    for (const wish of this.#wishes.values()) rows = fold(rows, wish);
+    for (const [key, { until }] of this.#wishes) if (until <= window.to) this.#wishes.delete(key);
     if (rows.some((m) => this.#lacksQuote(m))) {
       rows = rows.map((m) => {
         if (!this.#lacksQuote(m)) return m;
@@ -183,13 +183,15 @@ export class Log {
 
   /** Shows what one's own reaction does, whatever the log says, until that is granted. */
   wish(entry: Entry): void {
-    this.#wishes.set(`${entry.target_seq} ${entry.emoji}`, entry);
-    this.#show(this.#window);
+    this.#wishes.set(`${entry.target_seq} ${entry.emoji}`, { entry, until: Infinity });
   }
 
-  /** What was wished for is so: what the log says from now on counts. */
-  grant(target_seq: number, emoji: string): void {
-    this.#wishes.delete(`${target_seq} ${emoji}`);
+  /** What was wished for is so since a seq: from there on the log counts. Without one, at once. */
+  grant(target_seq: number, emoji: string, until = 0): void {
+    const key = `${target_seq} ${emoji}`;
+    const wish = this.#wishes.get(key);
+    if (wish && until > this.#window.to) this.#wishes.set(key, { ...wish, until });
+    else this.#wishes.delete(key);
   }
 
   /** The conversation is known to reach this far. */
@@ -270,6 +272,6 @@ export class Log {
       if (page.messages.length === 0) break;
       after = lastSeq(page.messages);
     }
-    if (life === this.#life && to < Infinity) this.#window = { ...this.#window, to: Math.max(to, this.#window.to) };
+    if (life === this.#life && to < Infinity) this.#show({ ...this.#window, to: Math.max(to, this.#window.to) });
   }
 }
