@@ -256,8 +256,13 @@ describe('a group', () => {
     expect(await texts(cleo)).toEqual(early);
     await cleo.getByRole('link', { name: 'Parley' }).click();
     await expect.poll(() => cleo.getByRole('link', { name: /Film club/ }).count()).toBe(0);
+    // Its address leads to what one had of it.
     await open(cleo);
-    await cleo.getByText('There is no such conversation').waitFor();
+    await cleo.getByText('Ben Okri removed you. Nothing more can be written here.').waitFor();
+    await cleo.getByRole('heading', { name: 'Film club' }).waitFor();
+    await expect.poll(() => texts(cleo)).toEqual(early);
+    expect(await box(cleo, 'Film club').count()).toBe(0);
+    await cleo.getByRole('link', { name: 'Parley' }).click();
   });
 
   test('who comes back reads on, without what was said meanwhile', async () => {
@@ -299,8 +304,11 @@ describe('a group', () => {
     await said(cleo, 'Ada Lovelace left');
     await cleo.getByRole('heading', { name: 'Film club' }).waitFor();
     await ada.reload();
+    await ada.getByText('You left. Nothing more can be written here.').waitFor();
+    await ada.getByRole('link', { name: 'Parley' }).click();
+    await expect.poll(() => ada.getByRole('link', { name: /Film club/ }).count()).toBe(0);
+    await ada.goto(`${parley.url}/c/${crypto.randomUUID()}`);
     await ada.getByText('There is no such conversation').waitFor();
-    expect(await ada.getByRole('link', { name: /Film club/ }).count()).toBe(0);
   });
 
   test('it looks right on a phone', async () => {
@@ -357,6 +365,15 @@ describe('a group', () => {
     await said(cleo, 'Ada Lovelace added you'); // earlier than what was held: fetched now
     await shoot(cleo, 'group-removed-away-light');
     expect(await texts(ben)).not.toContain('Written on the train');
+    // It leads back there, over a reload too, until it is given up.
+    await cleo.goto(`${parley.url}/`);
+    await cleo.getByRole('navigation').getByRole('link', { name: /no longer in this group/ }).click();
+    const lost = cleo.getByRole('log').getByRole('article').filter({ hasText: 'Written on the train' });
+    await lost.getByRole('button', { name: 'Copy text' }).click();
+    await lost.getByRole('button', { name: 'Copied' }).waitFor();
+    await lost.getByRole('button', { name: 'Delete' }).click();
+    await cleo.getByRole('link', { name: 'Parley' }).click();
+    await expect.poll(() => cleo.getByRole('navigation').getByRole('link').count()).toBe(0);
   });
 });
 

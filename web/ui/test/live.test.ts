@@ -39,7 +39,7 @@ beforeEach(async () => {
   server = new FakeServer();
   vi.stubGlobal('document', { baseURI: 'http://test/', visibilityState: 'visible', addEventListener: () => {} });
   vi.stubGlobal('addEventListener', () => {});
-  vi.stubGlobal('navigator', {});
+  vi.stubGlobal('navigator', { languages: [] });
   vi.stubGlobal('fetch', server.fetch);
   vi.stubGlobal('WebSocket', class {
     onmessage: ((e: { data: string }) => void) | null = null;
@@ -101,6 +101,45 @@ describe('what the list shows', () => {
     server.receive({ type: 'entry', data: message(10) });
     await vi.advanceTimersByTimeAsync(300_000);
     expect(tries()).toBe(3);
+  });
+});
+
+describe('a group that one was removed from', () => {
+  const end = { ...message(9), kind: 'member_removed', user_id: me };
+  const page = (...messages: object[]): Response => Response.json({ messages, has_before: false, has_after: false, last_seq: 9 });
+
+  beforeEach(() => {
+    server.answer = (f) => (f.type === 'sync' ? missed() : { type: 'error', error: { code: 'not_found' } });
+  });
+
+  test('can be read again, until one looks away; then its draft goes too', async () => {
+    await connected();
+    server.one = () => page({ ...message(1), kind: 'title_changed', title: 'Book club' }, message(8), end);
+    await live.recall('c');
+    expect(live.conversations.get('c')).toMatchObject({ title: 'Book club', last_seq: 9, unread: 0, last_message: { seq: 8 } });
+    expect(live.conversations.left('c')).toMatchObject({ kind: 'member_removed', seq: 9 });
+    live.drafts.set('c', 'half a sentence');
+    live.dismiss('c');
+    expect(live.conversations.get('c')).toBe(undefined);
+    expect(live.drafts.get('c')).toBe('');
+    server.one = () => page(message(8), end);
+    await live.recall('c');
+    expect(live.conversations.get('c')!.title).toBe('A group you left');
+    server.one = () => page({ ...end, user_id: 'another' });
+    await expect(live.recall('d')).rejects.toThrow('not_found');
+  });
+
+  test('is on the list while something written for it was not sent', async () => {
+    void live.outbox.enqueue('c', 'written on the train');
+    server.one = () => page(end);
+    await connected();
+    await vi.waitFor(() => expect(live.conversations.left('c')).not.toBe(undefined));
+    await vi.waitFor(() => expect(live.pending.get('c')).toMatchObject([{ state: 'failed', code: 'not_found' }]));
+    live.dismiss('c');
+    expect(live.conversations.get('c')).not.toBe(undefined);
+    await live.outbox.remove(live.pending.get('c')![0]!.client_id);
+    live.dismiss('c');
+    expect(live.conversations.get('c')).toBe(undefined);
   });
 });
 

@@ -356,6 +356,7 @@ export const en = {
     leaveToMember: 'You are the only owner: whoever has been here longest becomes owner.',
     leaveYes: 'Leave',
     stay: 'Stay',
+    former: 'A group you left',
   },
 
   newGroup: {

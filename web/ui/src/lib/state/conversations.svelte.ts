@@ -67,6 +67,13 @@ export class Conversations {
     return this.#left.get(id);
   }
 
+  /** Takes a group that one left earlier, to look at what one had of it, with the entry that ended it. */
+  recall(c: Conversation, ended: Entry): void {
+    if (this.#byId.has(c.id)) return; // one is back, or has not looked away yet
+    this.#byId.set(c.id, c);
+    this.#left.set(c.id, ended);
+  }
+
   /** Takes one that was left off the list; until then its end can be seen there. */
   dismiss(id: string): void {
     if (!this.#left.delete(id)) return;

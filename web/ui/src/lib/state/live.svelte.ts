@@ -5,6 +5,7 @@ import { http, type GroupChange } from '../api/http';
 import { Socket } from '../api/socket';
 import type { Conversation, Entry, Hello, Missed, PresenceState, Sent } from '../api/types';
 import type { Pending } from '../group';
+import { t } from '../i18n';
 import { named } from '../text/mentions';
 import { Actions } from './actions';
 import { waitAfter } from './again';
@@ -22,6 +23,7 @@ import { Receipts } from './receipts';
 import { Roster } from './roster.svelte';
 import { session } from './session.svelte';
 import { Typing } from './typing.svelte';
+import { pageRows } from './window';
 
 /** Conversations fetched at the start; the first sync brings the rest. */
 export const firstList = 100;
@@ -221,6 +223,40 @@ export class Live {
     this.#put(await http.conversation(id));
   }
 
+  /**
+   * Makes a group known that one is no longer in: what one had of it can still be read.
+   * Rejects with not_found if one never was, or is in it.
+   */
+  async recall(id: string): Promise<void> {
+    const { messages, last_seq } = await http.messages(id, {}, pageRows);
+    const end = messages.at(-1); // nothing comes after one's own
+    if (end?.user_id !== this.me || (end.kind !== 'member_removed' && end.kind !== 'member_left')) throw new ApiError('not_found');
+    this.conversations.recall({
+      id,
+      kind: 'group',
+      title: messages.findLast((m) => m.title)?.title ?? t.group.former,
+      role: 'member',
+      share_history: false,
+      last_seq,
+      last_entry_at: end.created_at,
+      members: [],
+      member_count: 0,
+      unread: 0,
+      unread_mentions: 0,
+      delivered_seq: last_seq,
+      read_seq: last_seq,
+      last_message: messages.findLast((m) => m.kind === 'message') ?? null,
+    }, end);
+  }
+
+  /** One looks away from a group that one is no longer in: it goes, unless there is something in it that was not sent. */
+  dismiss(id: string): void {
+    if (!this.conversations.left(id)) return;
+    this.drafts.set(id, '');
+    this.composing.answer(id, null);
+    if (!this.pending.has(id)) this.conversations.dismiss(id);
+  }
+
   /** Opens the conversation with somebody and gives its id. */
   async openDirect(user_id: string): Promise<string> {
     const c = this.conversations.direct(user_id) ?? (await http.openDirect(user_id));
@@ -286,6 +322,8 @@ export class Live {
     else if (!first) void this.list();
     if (!first) void session.check(); // what others get to know may have been changed elsewhere
     await this.#sync(hello, known);
+    // What was written for a group that one was removed from meanwhile has to be found somewhere.
+    for (const id of this.pending.keys()) if (!this.conversations.get(id)) void this.recall(id).catch(asApiError);
   }
 
   /** Asks for what was missed until there is no more of it: an answer is bounded. */
