@@ -2,7 +2,8 @@ import 'fake-indexeddb/auto';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Conversation } from '../src/lib/api/types';
 import type { Live } from '../src/lib/state/live.svelte';
-import { conversation, me, message } from './make';
+import { mounted } from './effect.svelte';
+import { conversation, me, message, you } from './make';
 
 interface Frame {
   type: string;
@@ -102,6 +103,19 @@ describe('what the list shows', () => {
     await vi.advanceTimersByTimeAsync(300_000);
     expect(tries()).toBe(3);
   });
+});
+
+test('what is kept of a conversation outlives the component that asked for it first', async () => {
+  server.one = () => Response.json({ messages: [message(1)], has_before: false, has_after: false, last_seq: 1 });
+  live.people.put([{ id: you, username: 'you', display_name: 'You' }]);
+  mounted(() => void [live.log('c').rows, live.roster('c').members])();
+  await live.log('c').open();
+  live.log('c').apply(message(2));
+  live.roster('c').apply({ ...message(3), kind: 'member_added', user_id: you });
+  mounted(() => {
+    expect(live.log('c').rows).toHaveLength(2);
+    expect(live.roster('c').members).toHaveLength(1);
+  })();
 });
 
 describe('a group that one was removed from', () => {

@@ -40,6 +40,15 @@ const storage = (): Storage | null => {
   }
 };
 
+/** Makes what outlives the component that asks for it first: a $derived ends with the effect it was made in. */
+function lasting<T>(make: () => T): T {
+  let made!: T;
+  $effect.root(() => {
+    made = make();
+  });
+  return made;
+}
+
 /** Everything of one person who is signed in, and the connection that keeps it current. */
 export class Live {
   readonly conversations: Conversations;
@@ -197,7 +206,7 @@ export class Live {
   log(id: string): Log {
     let log = this.#logs.get(id);
     this.#logs.delete(id);
-    log ??= new Log({
+    log ??= lasting(() => new Log({
       page: async (bound, limit) => {
         const page = await http.messages(id, bound, limit);
         for (const m of page.messages) this.#confirm(m);
@@ -208,7 +217,7 @@ export class Live {
         for (const e of missed.entries) this.#confirm(e);
         return missed;
       },
-    });
+    }));
     this.#logs.set(id, log);
     for (const [old, unused] of this.#logs) {
       if (this.#logs.size <= keptLogs) break;
@@ -284,7 +293,7 @@ export class Live {
   /** Who is in a group; the same for all who ask. */
   roster(id: string): Roster {
     let roster = this.#rosters.get(id);
-    if (!roster) this.#rosters.set(id, (roster = new Roster(id, this)));
+    if (!roster) this.#rosters.set(id, (roster = lasting(() => new Roster(id, this))));
     return roster;
   }
 
