@@ -182,6 +182,20 @@ describe('what a composer is at', () => {
     expect(new Composing(new Drafts('a:', s)).answering('c')).toBe(null);
   });
 
+  test('an answer is kept until the outbox has it, as the draft is', async () => {
+    const s = storage();
+    const before = new Composing(new Drafts('a:', s));
+    before.answer('c', quoteOf(message(4)));
+    let keep = (_kept: boolean): void => {};
+    const done = before.sent('c', new Promise((resolve) => (keep = resolve)));
+    before.flush(); // the page is hidden, and perhaps gone
+    expect(before.answering('c')).toBe(null);
+    expect(new Composing(new Drafts('a:', s)).answering('c')).toEqual(quoteOf(message(4)));
+    keep(true);
+    await done;
+    expect(new Composing(new Drafts('a:', s)).answering('c')).toBe(null);
+  });
+
   test('an edit keeps its text while it is tried, and is gone when it is given up', () => {
     const composing = new Composing(new Drafts('a:', null));
     composing.edit(message(4));

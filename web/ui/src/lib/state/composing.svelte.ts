@@ -42,6 +42,11 @@ export class Composing {
     this.#answers.set(conversation_id, quote ? JSON.stringify(quote) : '');
   }
 
+  /** The answer goes to the outbox, with the draft and in the same way. */
+  async sent(conversation_id: string, kept: Promise<boolean>): Promise<void> {
+    await this.#answers.sent(conversation_id, kept);
+  }
+
   editing(conversation_id: string): Editing | null {
     return this.#edits.get(conversation_id) ?? null;
   }
