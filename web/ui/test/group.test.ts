@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { arrange, dayOf, type Pending } from '../src/lib/group';
+import { arrange, dayOf, rowWith, type Pending } from '../src/lib/group';
 import { dayTitle, shortTime } from '../src/lib/time';
 import { me, message, you } from './make';
 
@@ -39,6 +39,8 @@ describe('groups', () => {
     const rows = [added(1), added(2), added(3), added(4, { sender_id: me }), message(5), added(6), added(7, { kind: 'member_removed' }), added(8, { kind: 'role_changed' }), added(9, { kind: 'role_changed' })];
     const [day] = arrange(rows, [], me, null);
     expect(day!.rows.map((r) => [...r.alike, r.message].map((m) => m.seq))).toEqual([[1, 2, 3], [4], [5], [6], [7], [8], [9]]);
+    // A link to any of them leads there.
+    expect([1, 2, 3, 5, 99].map((seq) => rowWith([day!], seq)?.message.seq)).toEqual([3, 3, 3, 5, undefined]);
     // More of them before change neither its key nor the others; none more, nothing at all.
     const [less] = arrange(rows.slice(1), [], me, null);
     expect(less!.rows.map((r) => r.key)).toEqual(day!.rows.map((r) => r.key));

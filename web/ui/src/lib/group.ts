@@ -119,6 +119,11 @@ export function arrange(messages: Message[], pending: Pending[], me: string, unr
   return days;
 }
 
+/** The row that shows an entry, alone or with others like it. */
+export function rowWith(days: Day[], seq: number): Row | undefined {
+  return days.flatMap((d) => d.rows).find((r) => r.message.seq === seq || r.alike.some((m) => m.seq === seq));
+}
+
 /** The old row, if the new one is no different. */
 function same(a: Row | undefined, b: Row): Row | undefined {
   if (!a || a.alike.length !== b.alike.length || a.alike.some((m, i) => m !== b.alike[i])) return undefined;
