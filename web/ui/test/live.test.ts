@@ -15,13 +15,15 @@ interface Frame {
 class FakeServer {
   list: Conversation[] = [];
   one: (id: string) => Response = () => new Response('{}', { status: 503 });
+  create: () => Response = () => new Response('{}', { status: 503 });
   asked: string[] = [];
   frames: { frame: Frame; at: number }[] = [];
   /** What a frame is answered with; an empty reply unless told. */
   answer: (f: Frame) => object = () => ({ type: 'reply', data: {} });
   receive: (event: object) => void = () => {};
 
-  fetch = async (url: string): Promise<Response> => {
+  fetch = async (url: string, { method } = { method: 'GET' }): Promise<Response> => {
+    if (method === 'POST') return this.create();
     const path = new URL(url).pathname.replace('/api/v1/', '');
     this.asked.push(path);
     return path === 'conversations' ? Response.json({ conversations: this.list }) : this.one(path.split('/')[1]!);
@@ -116,6 +118,28 @@ test('what is kept of a conversation outlives the component that asked for it fi
     expect(live.log('c').rows).toHaveLength(2);
     expect(live.roster('c').members).toHaveLength(1);
   })();
+});
+
+test('a group whose making got no answer is looked for before it is made again', async () => {
+  const club = (id: string) => conversation({ id, kind: 'group', title: 'Book club', role: 'owner' });
+  server.list = [club('of old')];
+  server.answer = (f) => (f.type === 'sync' ? missed() : { type: 'reply', data: {} });
+  await connected();
+  let made = 0;
+  server.create = () => (made++, new Response('', { status: 502 }));
+  await expect(live.createGroup('Book club', [you])).rejects.toThrow('unavailable');
+  server.list = [club('new'), club('of old')];
+  expect(await live.createGroup('Book club', [you])).toBe('new');
+  expect(made).toBe(1);
+  // Found or refused, the next of that name is another.
+  server.create = () => (made++, Response.json(club('second')));
+  expect(await live.createGroup('Book club', [])).toBe('second');
+  server.create = () => (made++, new Response('{}', { status: 403 }));
+  await expect(live.createGroup('Book club', [])).rejects.toThrow('forbidden');
+  server.create = () => (made++, Response.json(club('third')));
+  server.list = [club('by another device'), ...server.list];
+  expect(await live.createGroup('Book club', [])).toBe('third');
+  expect(made).toBe(4);
 });
 
 describe('a group that one was removed from', () => {

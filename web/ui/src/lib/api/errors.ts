@@ -37,6 +37,9 @@ export class ApiError extends Error {
   }
 }
 
+/** May what was asked for have been done all the same? */
+export const perhapsDone = (err: ApiError): boolean => err.code === 'offline' || err.code === 'unavailable';
+
 const codes: Record<string, true> = {
   invalid: true,
   unauthenticated: true,

@@ -365,6 +365,7 @@ export const en = {
     nameLong: 'At most 200 characters, please.',
     people: 'People',
     create: (n: number) => (n === 0 ? 'Create group' : `Create group with ${count(n, 'person', 'people')}`),
+    perhapsMade: 'Perhaps the group was made all the same. If so, trying again leads to it.',
   },
 
   picker: {

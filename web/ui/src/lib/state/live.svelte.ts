@@ -1,6 +1,6 @@
 import { SvelteMap } from 'svelte/reactivity';
 import { socketURL, storageName } from '../base';
-import { ApiError, asApiError } from '../api/errors';
+import { ApiError, asApiError, perhapsDone } from '../api/errors';
 import { http, type GroupChange } from '../api/http';
 import { Socket } from '../api/socket';
 import type { Conversation, Entry, Hello, Missed, PresenceState, Sent } from '../api/types';
@@ -70,6 +70,8 @@ export class Live {
   #rosters = new Map<string, Roster>();
   #epoch: string | null = null;
   #listing: Promise<void> | null = null;
+  /** A group that may have been made, and what there was before. */
+  #doubtful: { title: string; known: Set<string> } | null = null;
   #refreshing = new Map<string, ReturnType<typeof setTimeout>>(); // conversations to ask for again
   #tabs: BroadcastChannel;
   #over = new AbortController();
@@ -273,11 +275,30 @@ export class Live {
     return c.id;
   }
 
-  /** Makes a group with oneself as its owner and gives its id. */
+  /**
+   * Makes a group with oneself as its owner and gives its id. After a try whose answer was
+   * lost, it may be there already: then it is that one.
+   */
   async createGroup(title: string, member_ids: string[]): Promise<string> {
-    const c = await http.createGroup(title, member_ids);
-    this.#put(c);
-    return c.id;
+    const again = this.#doubtful?.title === title ? this.#doubtful : null;
+    const known = again?.known ?? new Set(this.conversations.sorted.map((c) => c.id));
+    if (again) {
+      for (const c of await http.conversations(firstList)) this.#put(c);
+      const made = this.conversations.sorted.find((c) => c.title === title && c.role === 'owner' && !known.has(c.id));
+      if (made) {
+        this.#doubtful = null;
+        return made.id;
+      }
+    }
+    try {
+      const c = await http.createGroup(title, member_ids);
+      this.#doubtful = null;
+      this.#put(c);
+      return c.id;
+    } catch (err) {
+      this.#doubtful = perhapsDone(asApiError(err)) ? { title, known } : null;
+      throw err;
+    }
   }
 
   /** Renames a group, or sets what those who come later see. */
