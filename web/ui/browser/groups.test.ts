@@ -226,6 +226,9 @@ describe('a group', () => {
     const share = panel(ada).getByRole('switch', { name: 'Share earlier messages' });
     await share.check();
     await panel(ada).getByText('can read everything that was said before').waitFor();
+    await panel(ben).getByRole('button', { name: 'Add people' }).click(); // who has been looking all the while
+    await ben.getByRole('dialog', { name: 'Add people' }).getByText('can read everything that was said before').waitFor();
+    await ben.keyboard.press('Escape');
     const eve = await member(parley, accounts.ada, 'Eve Adams');
     await api(parley, accounts.ada.token, 'POST', `conversations/${id()}/members`, { user_ids: [eve.id] });
     await panel(ada).getByText('@eve.adams').waitFor();
