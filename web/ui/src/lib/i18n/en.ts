@@ -179,7 +179,6 @@ export const en = {
     jumpNew: (n: number) => count(n, 'new message', 'new messages'),
     deleted: 'This message was deleted',
     you: 'You',
-    says: (name: string, time: string) => `${name}, ${time}`,
   },
 
   send: {
@@ -248,8 +247,6 @@ export const en = {
   },
 
   compose: {
-    answering: (name: string) => `Replying to ${name}`,
-    answeringSelf: 'Replying to yourself',
     cancelAnswer: 'Do not reply to it',
     editing: 'Editing',
     editLabel: 'Edit your message',
