@@ -256,6 +256,8 @@ export class Live {
       unread_mentions: 0,
       delivered_seq: last_seq,
       read_seq: last_seq,
+      others_delivered_seq: 0,
+      others_read_seq: 0,
       last_message: messages.findLast((m) => m.kind === 'message') ?? null,
     }, end);
   }
