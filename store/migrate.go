@@ -135,6 +135,7 @@ func prepareMigration(ctx context.Context, c *pgx.Conn) error {
 		SET lock_timeout = 0;
 		SET idle_in_transaction_session_timeout = 0;
 		RESET enable_seqscan;
+		RESET enable_sort;
 		RESET plan_cache_mode;
 		RESET random_page_cost`)
 	return err
