@@ -1,6 +1,7 @@
 import axe from 'axe-core';
 import type { Browser, Locator, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Conversation } from '../src/lib/api/types';
 import { box, complaintsOf, context, launch, phone, shoot, signedIn, write } from './browser';
 import { Parley } from './parley';
 import { admin, api, direct, member, say, type Account } from './people';
@@ -285,6 +286,38 @@ describe('what happens to a message', () => {
 
     await ada.goto(`${parley.url}/c/${long}/99999`);
     await ada.getByText('The message that the link leads to is not there').waitFor();
+  });
+
+  test('whom one names is not lost while the members of a large group are on their way, or cannot be had', async () => {
+    const people = [];
+    for (const name of ['Dora Maar', 'Eva Hesse', 'Frida Kahlo', 'Gego', 'Hilma af Klint']) people.push(await member(parley, adaIs, name));
+    const big = await api<Conversation>(parley, adaIs.token, 'POST', 'conversations', { kind: 'group', title: 'Studio', member_ids: people.map((p) => p.id) });
+    const far = people.find((p) => !big.members.some((m) => m.user_id === p.id))!; // the list of conversations does not name them
+    const chip = row(ada, 'come and see').locator('.mention');
+    let arrive = (): void => {};
+    const late = new Promise<void>((resolve) => (arrive = resolve));
+    await ada.route('**/members*', async (route) => {
+      await late;
+      await route.continue();
+    });
+    await ada.goto(`${parley.url}/c/${big.id}`);
+    await write(ada, 'Studio', `@${far.username} come and see`);
+    await row(ada, 'come and see').getByRole('img', { name: 'Sending' }).waitFor();
+    arrive();
+    await chip.waitFor();
+
+    await ada.unroute('**/members*');
+    await ada.route('**/members*', (route) => route.abort());
+    await ada.reload();
+    await chip.waitFor();
+    await box(ada, 'Studio').press('ArrowUp');
+    const edit = ada.getByRole('textbox', { name: 'Edit your message' });
+    await edit.fill(`@${far.username} come and see, quickly`);
+    await edit.press('Enter');
+    await row(ada, 'quickly').getByText('edited').waitFor();
+    await ada.unroute('**/members*');
+    await ada.reload();
+    await row(ada, 'quickly').locator('.mention').waitFor();
   });
 
   test('on a phone a long press opens the actions', async () => {
