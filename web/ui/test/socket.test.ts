@@ -6,6 +6,8 @@ import { backoff, endOf, Socket } from '../src/lib/api/socket';
 class FakeWebSocket {
   sent: { type: string; id: string; data: unknown }[] = [];
   closed = false;
+  readonly OPEN = 1;
+  readyState = 1;
   onmessage: ((e: { data: string }) => void) | null = null;
   onclose: ((e: { code: number }) => void) | null = null;
 
@@ -185,6 +187,15 @@ describe('requests', () => {
     await expect(socket.request('a', {})).rejects.toMatchObject({ code: 'offline' });
     socket.start();
     await expect(socket.request('a', {})).rejects.toMatchObject({ code: 'offline' });
+    expect(last().sent).toEqual([]);
+  });
+
+  test('while it closes are refused as offline', async () => {
+    const { socket, last } = setUp();
+    socket.start();
+    last().hello();
+    last().readyState = 2;
+    await expect(socket.request('message.send', {})).rejects.toMatchObject({ code: 'offline' });
     expect(last().sent).toEqual([]);
   });
 

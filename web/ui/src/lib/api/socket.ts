@@ -115,7 +115,8 @@ export class Socket {
   /** Asks the server. Rejects with an ApiError; `offline` means the outcome is unknown. */
   request<T>(type: string, data: unknown, timeout = answerTimeout): Promise<T> {
     const ws = this.#ws;
-    if (!ws || !this.#open) return Promise.reject(new ApiError('offline'));
+    // What is sent while it closes goes nowhere, and the browser complains.
+    if (!ws || !this.#open || ws.readyState > ws.OPEN) return Promise.reject(new ApiError('offline'));
     const id = String(++this.#nextId);
     const frame = JSON.stringify({ type, id, data });
     if (utf8Length(frame) > maxFrame) return Promise.reject(new ApiError('too_large'));
