@@ -227,6 +227,67 @@ func TestGroup(t *testing.T) {
 	}
 }
 
+// An author who has left the group is told nothing of it any more, though what everybody got
+// is theirs.
+func TestFormerAuthor(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	ann, ben, eve := r.user("ann"), r.user("ben"), r.user("eve")
+	id := r.group(ann, ben, eve)
+	a, e := r.connect(ann), r.connect(eve)
+	r.send(eve, id)
+	seq := r.send(ann, id)
+	r.write()
+	if err := r.chat.RemoveMember(t.Context(), ann, id, eve); err != nil {
+		t.Fatal(err)
+	}
+	a.told()
+	e.told()
+	r.Delivered(id, ben, seq)
+	r.write()
+	a.wantTold(Event{ConversationID: id, DeliveredSeq: seq})
+	e.wantTold()
+}
+
+// Who cannot sign in holds nothing back, from the next mark on; nor does it go back when they
+// can again.
+func TestDisabledMember(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	ann, ben, eve := r.user("ann"), r.user("ben"), r.user("eve")
+	id := r.group(ann, ben, eve)
+	a := r.connect(ann)
+	all := func(seq chat.Seq) Event { return Event{ConversationID: id, DeliveredSeq: seq} }
+	seq := r.send(ann, id)
+	r.write()
+	if got := r.behind(id); got != ben && got != eve {
+		t.Fatalf("%v holds it back", got)
+	}
+	a.told()
+	r.Delivered(id, ben, seq)
+	r.write()
+	a.wantTold() // eve has not got it
+	if got := r.behind(id); got != eve {
+		t.Fatalf("%v holds it back, not eve", got)
+	}
+	r.exec(`UPDATE users SET disabled_at = now() WHERE id = $1`, eve)
+	r.Read(id, ben, seq)
+	r.write()
+	a.wantTold(all(seq))
+
+	r.exec(`UPDATE users SET disabled_at = NULL WHERE id = $1`, eve)
+	next := r.send(ann, id)
+	r.Delivered(id, ben, next)
+	r.write()
+	a.wantTold(Event{id, ann, next, next})
+	if c := r.face(ann, id); c.OthersDeliveredSeq != seq {
+		t.Errorf("ann sees %d, not %d", c.OthersDeliveredSeq, seq)
+	}
+	r.Delivered(id, eve, next)
+	r.write()
+	a.wantTold(all(next))
+}
+
 func (r *replica) behind(id chat.ConversationID) (user accounts.UserID) {
 	r.t.Helper()
 	if err := r.cfg.DB.QueryRow(context.Background(), `SELECT behind FROM delivered_to_all WHERE conversation_id = $1`, id).Scan(&user); err != nil {

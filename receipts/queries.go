@@ -65,8 +65,9 @@ SELECT conversation_id FROM delivered_to_all WHERE conversation_id = ANY($1::uui
 
 // raiseLowest looks up to where every member has it, of the groups among some conversations,
 // keeps that, and gives those for which it rose ($2: or may have, by an attempt whose answer
-// was lost), once for each author of the messages that it rose over: nobody else has anything
-// to show for it. Who came later counts from their coming on.
+// was lost), once for each author of the messages that it rose over who is still a member:
+// nobody else has anything to show for it. Who came later counts from their coming on; who
+// cannot sign in does not count, or they would hold it back for good.
 //
 // It remembers a member who is behind, and looks at that one first: while they are, everybody
 // else's marks do not matter. So somebody who is away does not cost a look at all members for
@@ -78,7 +79,8 @@ WITH stale AS MATERIALIZED (
     JOIN conversations c ON c.id = i.id AND c.kind = 'group'
     LEFT JOIN delivered_to_all d ON d.conversation_id = c.id
     WHERE $2 OR NOT EXISTS (
-        SELECT FROM members m LEFT JOIN receipts r ON r.conversation_id = m.conversation_id AND r.user_id = m.user_id
+        SELECT FROM members m JOIN users u ON u.id = m.user_id AND u.disabled_at IS NULL
+        LEFT JOIN receipts r ON r.conversation_id = m.conversation_id AND r.user_id = m.user_id
         WHERE m.conversation_id = c.id AND m.user_id = d.behind AND m.until_seq IS NULL
           AND greatest(r.delivered_seq, m.joined_seq) <= d.seq)
 ), raised AS (
@@ -86,7 +88,8 @@ WITH stale AS MATERIALIZED (
     SELECT s.id, l.seq, l.user_id
     FROM stale s CROSS JOIN LATERAL (
         SELECT greatest(r.delivered_seq, m.joined_seq) AS seq, m.user_id
-        FROM members m LEFT JOIN receipts r ON r.conversation_id = m.conversation_id AND r.user_id = m.user_id
+        FROM members m JOIN users u ON u.id = m.user_id AND u.disabled_at IS NULL
+        LEFT JOIN receipts r ON r.conversation_id = m.conversation_id AND r.user_id = m.user_id
         WHERE m.conversation_id = s.id AND m.until_seq IS NULL
         ORDER BY 1 LIMIT 1) l
     ORDER BY s.id
@@ -97,7 +100,8 @@ SELECT r.conversation_id, r.seq, a.sender_id
 FROM raised r
 JOIN stale s ON s.id = r.conversation_id AND s.before < r.seq
 CROSS JOIN LATERAL (
-    SELECT DISTINCT e.sender_id FROM entries e
+    SELECT DISTINCT e.sender_id
+    FROM entries e JOIN members x ON x.conversation_id = e.conversation_id AND x.user_id = e.sender_id AND x.until_seq IS NULL
     WHERE e.conversation_id = r.conversation_id AND e.seq > greatest(s.before, r.seq - 1000) AND e.seq <= r.seq AND e.kind = 'message') a`
 
 type lowest struct {
