@@ -57,39 +57,55 @@ func (s *Service) frameWatch(ctx context.Context, r *hub.Request) (any, error) {
 	if len(watched) > maxWatched {
 		return nil, errWatched
 	}
-	if data.ConversationID != nil {
-		s.show(r.Conn, *data.ConversationID)
-	}
-	// Before they are read: what changes from then on is told. Who may not be known of is
-	// never told of, and taken off again.
-	s.watchers.Join(r.Conn, data.UserIDs...)
-	told := s.tellings.Load()
-	list, err := s.q.states(ctx, accounts.UserID(r.Conn.UserID), data.UserIDs)
-	if err != nil {
-		for user, isNew := range watched {
-			if isNew {
+	for {
+		told := s.told()
+		// Before they are read: what changes from then on is told. Who may not be known of is
+		// never told of, and taken off again.
+		s.watchers.Join(r.Conn, data.UserIDs...)
+		list, err := s.q.states(ctx, accounts.UserID(r.Conn.UserID), data.UserIDs)
+		if err != nil {
+			for user, isNew := range watched {
+				if isNew {
+					s.watchers.Leave(r.Conn, user)
+				}
+			}
+			return nil, fmt.Errorf("read presence: %w", err)
+		}
+		known := make(map[accounts.UserID]bool, len(list))
+		for _, state := range list {
+			known[state.UserID] = true
+		}
+		for _, user := range data.UserIDs {
+			if !known[user] {
 				s.watchers.Leave(r.Conn, user)
 			}
 		}
-		return nil, fmt.Errorf("read presence: %w", err)
-	}
-	known := make(map[accounts.UserID]bool, len(list))
-	for _, state := range list {
-		known[state.UserID] = true
-	}
-	for _, user := range data.UserIDs {
-		if !known[user] {
-			s.watchers.Leave(r.Conn, user)
+		if data.ConversationID != nil {
+			s.show(r.Conn, *data.ConversationID)
+		}
+		if s.replyAfter(told, r, list) {
+			return nil, hub.ErrLater
 		}
 	}
-	r.Reply(states{list})
-	if s.tellings.Load() != told {
-		// An event may have overtaken the answer, which is older: what comes last has to be
-		// how it is.
-		s.change(data.UserIDs)
-		s.rouse()
+}
+
+// told gives how often watchers were told something.
+func (s *Service) told() uint64 {
+	s.telling.Lock()
+	defer s.telling.Unlock()
+	return s.tellings
+}
+
+// replyAfter answers with what was read after so many tellings, unless there was one since: an
+// event may have overtaken the answer then, and what comes last has to be how it is.
+func (s *Service) replyAfter(told uint64, r *hub.Request, list []State) bool {
+	s.telling.Lock()
+	defer s.telling.Unlock()
+	if s.tellings != told {
+		return false
 	}
-	return nil, hub.ErrLater
+	r.Reply(states{list})
+	return true
 }
 
 // frameUnwatch watches people no more; with a conversation, the connection shows none, unless

@@ -16,7 +16,6 @@ import (
 	"maps"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -43,7 +42,9 @@ type Service struct {
 	watchers *hub.Topics[accounts.UserID] // the connections that watch somebody
 	showing  *hub.Topics[shown]
 	wake     chan struct{} // holds one when there is something to write or to tell
-	tellings atomic.Uint64 // how often watchers were told something
+
+	telling  sync.Mutex // held while events, or an answer, are put into outboxes; guards tellings
+	tellings uint64     // how often watchers were told something
 
 	mu     sync.Mutex // guards what follows
 	here   map[accounts.UserID]*person
@@ -306,15 +307,31 @@ func (s *Service) tell(ctx context.Context) error {
 			s.change(slices.Collect(maps.Keys(untold)))
 			return fmt.Errorf("find who may know: %w", err)
 		}
-		s.tellings.Add(1)
-		for _, v := range seen {
-			frame := hub.EncodeEvent("presence", v.State)
-			for _, c := range watches[watch{v.watcher, v.UserID}] {
-				c.Send(frame)
-			}
-		}
+		s.send(seen, watches)
 	}
 	return nil
+}
+
+// send tells watchers what they see, encoding it once for all who are told of somebody:
+// everybody sees the same, but for those who see themselves.
+func (s *Service) send(seen []sight, watches map[watch][]*hub.Conn) {
+	type face struct {
+		user    accounts.UserID
+		oneself bool
+	}
+	frames := make(map[face][]byte)
+	s.telling.Lock()
+	defer s.telling.Unlock()
+	s.tellings++
+	for _, v := range seen {
+		f := face{v.UserID, v.watcher == v.UserID}
+		if frames[f] == nil {
+			frames[f] = hub.EncodeEvent("presence", v.State)
+		}
+		for _, c := range watches[watch{v.watcher, v.UserID}] {
+			c.Send(frames[f])
+		}
+	}
 }
 
 // leave writes when everybody was last seen, at the end.

@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"parley/accounts"
 	"parley/chat"
 )
@@ -39,6 +41,12 @@ func TestTyping(t *testing.T) {
 	phone.wantTold(names) // not oneself, on no device
 	laptop.wantTold(names)
 
+	// The id of no conversation: whoever shows none says so with it, also from the start.
+	shows(e, "presence.unwatch", chat.ConversationID(uuid.Nil), none)
+	types(laptop, group)
+	e.wantTold(names)
+	a.wantTold(names, "ben types")
+
 	shows(e, "presence.watch", other, none)
 	shows(phone, "presence.watch", group, none)
 	types(a, group)
@@ -56,6 +64,16 @@ func TestTyping(t *testing.T) {
 	types(laptop, group)
 	e.wantTold(names)
 	a.wantTold(names, "ben types")
+
+	// What cannot be answered changes nothing either.
+	b.db.set(true, false)
+	if answer, _ := phone.ask("presence.watch", `{"user_ids":`+ids(eve)+`,"conversation_id":"`+other.String()+`"}`); answer == none {
+		t.Fatal("a watch succeeded without a database")
+	}
+	b.db.set(false, false)
+	types(a, group)
+	phone.wantTold(names, "ann types")
+	laptop.wantTold(names, "ann types")
 
 	// Strangers neither type nor show, and members no more once they have left.
 	if answer := types(a, other); answer != "not_found" {
