@@ -350,12 +350,34 @@ func (s *Service) leave(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// sweep turns the marks of those whose replica is gone into when they were last seen.
+// sweep turns the marks of those whose replica is gone into when they were last seen. It also
+// looks whether the marks of this replica are there: the database may have crashed unnoticed.
 func (s *Service) sweep(ctx context.Context) error {
-	gone, err := s.q.sweep(ctx)
+	own, expired, err := s.q.expired(ctx)
 	if err != nil {
-		return fmt.Errorf("clear what crashed replicas left: %w", err)
+		return fmt.Errorf("look for what crashed replicas left: %w", err)
 	}
-	s.change(gone)
+	if own < s.marked() {
+		s.doubt()
+		s.rouse()
+	}
+	s.change(expired) // before the marks go: the answer to that may be lost
+	if len(expired) > 0 {
+		if err := s.q.sweep(ctx, expired); err != nil {
+			return fmt.Errorf("clear what crashed replicas left: %w", err)
+		}
+	}
 	return s.tell(ctx)
+}
+
+// marked counts whom the database should have as here.
+func (s *Service) marked() (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.here {
+		if p.mark == online {
+			n++
+		}
+	}
+	return n
 }

@@ -1,6 +1,7 @@
 package presence
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -392,6 +393,40 @@ func TestDatabaseCrash(t *testing.T) {
 	b.wantOnline(ben, ann, true)
 }
 
+// So they are if no statement failed: the sweep sees that marks are missing.
+func TestUnnoticedDatabaseCrash(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ann, ben, _ := b.pair()
+	b.connect(ann)
+	b.connect(ben)
+	b.step(0)
+	<-b.wake
+	sweep := func() {
+		t.Helper()
+		if err := b.sweep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sweep()
+	select {
+	case <-b.wake:
+		t.Fatal("there is something to write though no mark is missing")
+	default:
+	}
+	b.exec(`TRUNCATE online`)
+	b.wantOnline(ann, ben, false)
+	sweep()
+	select {
+	case <-b.wake:
+	default:
+		t.Fatal("nobody is to write who is here")
+	}
+	b.flush(time.Now())
+	b.wantOnline(ann, ben, true)
+	b.wantOnline(ben, ann, true)
+}
+
 // Somebody who is back while their leaving is written is written again at once.
 func TestBackWhileLeaving(t *testing.T) {
 	t.Parallel()
@@ -467,6 +502,76 @@ func TestCrashedReplica(t *testing.T) {
 	}
 	if n := b.count(`SELECT count(*) FROM presence WHERE user_id = $1`, ben); n != 1 {
 		t.Errorf("when ben was seen is kept in %d rows", n)
+	}
+}
+
+// If the answer to the sweep is lost, its people are told of all the same.
+func TestSweepOutage(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ann, ben, _ := b.pair()
+	names := map[accounts.UserID]string{ann: "ann", ben: "ben"}
+	a := b.connect(ann)
+	a.watch(ben)
+	b.step(0)
+	b.exec(`INSERT INTO online (user_id, replica, until) VALUES ($1, gen_random_uuid(), now() - interval '1 second')`, ben)
+	b.db.set(false, true)
+	if err := b.sweep(t.Context()); err == nil {
+		t.Fatal("a sweep succeeded without its answer")
+	}
+	b.db.set(false, false)
+	if n := b.count(`SELECT count(*) FROM online WHERE user_id = $1`, ben); n != 0 {
+		t.Fatalf("%d marks are left", n)
+	}
+	b.step(0)
+	a.wantTold(names, "-ben")
+}
+
+// Going offline waits for a sweep of the same marks before it locks what the sweep is still to
+// write: or the two would wait for each other. So does shutting down.
+func TestSweptWhileLeaving(t *testing.T) {
+	t.Parallel()
+	for name, leave := range map[string]func(*bundle, sightings) error{
+		"going offline": func(b *bundle, l sightings) error {
+			_, err := b.q.goOffline(context.Background(), l, time.Now())
+			return err
+		},
+		"shutting down": func(b *bundle, l sightings) error {
+			return b.q.leave(context.Background(), l, time.Now(), restart)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			_, ben, _ := b.pair()
+			b.connect(ben)
+			b.step(0)
+			b.exec(`INSERT INTO presence (user_id, last_seen) VALUES ($1, now() - interval '1 day')`, ben)
+			sweep, err := b.cfg.DB.Pool().Begin(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := sweep.Exec(t.Context(), `SELECT FROM online WHERE user_id = $1 FOR UPDATE`, ben); err != nil {
+				t.Fatal(err)
+			}
+			done := make(chan error, 1)
+			go func() { done <- leave(b, sightings{[]accounts.UserID{ben}, []time.Time{time.Now()}}) }()
+			for deadline := time.Now().Add(patience); b.count(`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) == 0; {
+				if time.Now().After(deadline) {
+					t.Fatal("it does not wait for the sweep")
+				}
+				time.Sleep(time.Millisecond)
+			}
+			if _, err := sweep.Exec(t.Context(), `SELECT FROM presence WHERE user_id = $1 FOR UPDATE NOWAIT`, ben); err != nil {
+				t.Errorf("it waits with locks that the sweep needs: %v", err)
+			}
+			if err := sweep.Rollback(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if err := <-done; err != nil {
+				t.Fatal(err)
+			}
+		})
 	}
 }
 

@@ -135,16 +135,21 @@ func (l sightings) ago(now time.Time) []float64 {
 const keepSeen = `
     ON CONFLICT (user_id) DO UPDATE SET last_seen = greatest(p.last_seen, excluded.last_seen)`
 
-// seenAgo notes when people were last here, by how many seconds ago that was.
-const seenAgo = `
+// lockedAndSeen notes when people were last here, by how many seconds ago that was. It locks
+// this replica's marks of them before, all of them, as the sweep of another replica does: or
+// the two might wait for each other.
+const lockedAndSeen = `
+WITH locked AS MATERIALIZED (
+    SELECT user_id FROM online WHERE user_id = ANY($1::uuid[]) AND replica = $3 ORDER BY user_id FOR UPDATE
+), seen AS (
     INSERT INTO presence AS p (user_id, last_seen)
     SELECT i.user_id, now() - make_interval(secs => i.ago)
-    FROM unnest($1::uuid[], $2::float8[]) AS i(user_id, ago) ORDER BY i.user_id` + keepSeen
+    FROM unnest($1::uuid[], $2::float8[]) AS i(user_id, ago), (SELECT count(*) FROM locked) AS after
+    ORDER BY i.user_id` + keepSeen + `
+)`
 
-const deleteOnline = `
-WITH gone AS (
-    DELETE FROM online WHERE user_id = ANY($1::uuid[]) AND replica = $3
-), seen AS (` + seenAgo + `
+const deleteOnline = lockedAndSeen + `, gone AS (
+    DELETE FROM online o USING locked l WHERE o.user_id = l.user_id AND o.replica = $3
 )
 SELECT u FROM unnest($1::uuid[]) AS u
 WHERE NOT EXISTS (SELECT FROM online o WHERE o.user_id = u AND o.replica <> $3 AND o.until > now())`
@@ -159,10 +164,8 @@ func (q queries) goOffline(ctx context.Context, l sightings, now time.Time) ([]a
 	return pgx.CollectRows(rows, pgx.RowTo[accounts.UserID])
 }
 
-const updateLeaving = `
-WITH seen AS (` + seenAgo + `
-)
-UPDATE online SET until = least(until, now() + make_interval(secs => $4)) WHERE user_id = ANY($1::uuid[]) AND replica = $3`
+const updateLeaving = lockedAndSeen + `
+UPDATE online o SET until = least(until, now() + make_interval(secs => $4)) FROM locked l WHERE o.user_id = l.user_id AND o.replica = $3`
 
 // leave notes when people were last here, and lets the marks of this replica run out soon.
 func (q queries) leave(ctx context.Context, l sightings, now time.Time, in time.Duration) error {
@@ -170,26 +173,30 @@ func (q queries) leave(ctx context.Context, l sightings, now time.Time, in time.
 	return err
 }
 
+const selectExpired = `
+SELECT count(*) FILTER (WHERE replica = $1), coalesce(array_agg(DISTINCT user_id) FILTER (WHERE until < now()), '{}') FROM online`
+
+// expired gives how many marks this replica has, and who has one that ran out. The table
+// holds no more than those who are here, so this may look through it.
+func (q queries) expired(ctx context.Context) (own int, users []accounts.UserID, err error) {
+	err = q.db.QueryRow(ctx, selectExpired, q.replica).Scan(&own, &users)
+	return own, users, err
+}
+
 // deleteExpired leaves the marks alone that another replica is at: it has the same to say, or
 // better.
 const deleteExpired = `
 WITH expired AS MATERIALIZED (
-    SELECT user_id, replica FROM online WHERE until < now() ORDER BY user_id, replica FOR UPDATE SKIP LOCKED
+    SELECT user_id, replica FROM online WHERE user_id = ANY($2::uuid[]) AND until < now() ORDER BY user_id, replica FOR UPDATE SKIP LOCKED
 ), gone AS (
     DELETE FROM online o USING expired e WHERE o.user_id = e.user_id AND o.replica = e.replica
     RETURNING o.user_id, o.until
-), seen AS (
-    INSERT INTO presence AS p (user_id, last_seen)
-    SELECT user_id, max(until) - make_interval(secs => $1) FROM gone GROUP BY user_id ORDER BY user_id` + keepSeen + `
 )
-SELECT DISTINCT user_id FROM gone`
+INSERT INTO presence AS p (user_id, last_seen)
+SELECT user_id, max(until) - make_interval(secs => $1) FROM gone GROUP BY user_id ORDER BY user_id` + keepSeen
 
-// sweep clears the marks that ran out, and gives whose they were. The table holds no more
-// than those who are here, so this may look through it.
-func (q queries) sweep(ctx context.Context) ([]accounts.UserID, error) {
-	rows, err := q.db.Query(ctx, deleteExpired, lease.Seconds())
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, pgx.RowTo[accounts.UserID])
+// sweep clears the marks of people that ran out, and notes when those were last here.
+func (q queries) sweep(ctx context.Context, users []accounts.UserID) error {
+	_, err := q.db.Exec(ctx, deleteExpired, lease.Seconds(), users)
+	return err
 }

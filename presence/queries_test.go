@@ -13,9 +13,9 @@ func TestStatements(t *testing.T) {
 	db := storetest.New(t)
 	statements := map[string]string{
 		"selectStates": selectStates, "selectMembersStates": selectMembersStates, "selectSeenBy": selectSeenBy,
-		"updateOnline": updateOnline, "deleteOnline": deleteOnline, "updateLeaving": updateLeaving, "deleteExpired": deleteExpired,
+		"updateOnline": updateOnline, "deleteOnline": deleteOnline, "updateLeaving": updateLeaving, "selectExpired": selectExpired, "deleteExpired": deleteExpired,
 	}
-	storetest.Statements(t, db, statements, "deleteExpired")
+	storetest.Statements(t, db, statements, "selectExpired")
 	for _, sql := range []string{
 		`INSERT INTO users (id, username, display_name, password_hash, role)
 			SELECT gen_random_uuid(), 'user' || n, 'Name ' || n, '', 'member' FROM generate_series(1, 2000) n`,
@@ -30,5 +30,5 @@ func TestStatements(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	storetest.Statements(t, db, statements, "deleteExpired")
+	storetest.Statements(t, db, statements, "selectExpired")
 }

@@ -143,10 +143,15 @@ func (o *overtaken) Next() bool {
 }
 
 func (d *database) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
-	if refuses, _, _ := d.begin(); refuses {
+	refuses, forgets, _ := d.begin()
+	if refuses {
 		return pgconn.CommandTag{}, errAway
 	}
-	return d.Querier.Exec(ctx, sql, args...)
+	tag, err := d.Querier.Exec(ctx, sql, args...)
+	if err == nil && forgets {
+		err = errAway
+	}
+	return tag, err
 }
 
 func (d *database) set(refuses, forgets bool) {
