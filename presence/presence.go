@@ -54,10 +54,11 @@ type Service struct {
 
 // person is somebody with a connection here, or with one until just now.
 type person struct {
-	heard  time.Time // when one of their connections last was
-	missed int       // looks in a row that found no connection
-	mark   mark
-	marked time.Time // heard, as the mark has it
+	heard   time.Time // when one of their connections last was
+	missing time.Time // when a look first found no connection; zero: the last one found some
+	gone    bool      // they have left
+	mark    mark
+	marked  time.Time // heard, as the mark has it
 }
 
 // mark is what the database says of somebody on this replica.
@@ -69,11 +70,7 @@ const (
 	offline
 )
 
-// gone says that somebody has left. One look without a connection is none: that is how a page
-// is loaded anew.
-func (p *person) gone() bool { return p.missed >= 2 }
-
-func (p *person) present(now time.Time) bool { return !p.gone() && now.Sub(p.heard) < silence }
+func (p *person) present(now time.Time) bool { return !p.gone && now.Sub(p.heard) < silence }
 
 const (
 	// silence is how long somebody counts as here after they were last heard.
@@ -81,6 +78,10 @@ const (
 	// lookEvery is how often departures are looked for, so that one shows after twice that
 	// at most: long enough for a page to be loaded anew, or a network to be changed.
 	lookEvery = 5 * time.Second
+	// away is how long nobody may have a connection before a look says that they have left: a
+	// little less than from one look to the next. Looks may follow each other at once if what
+	// was written between them took long.
+	away = lookEvery - time.Second
 	// restart is how long people stay online without their replica: long enough to come back.
 	restart = 3 * lookEvery
 	// gather is how long arrivals wait for others.
@@ -115,7 +116,7 @@ func (s *Service) arrive(_ context.Context, c *hub.Conn) error {
 		p = &person{}
 		s.here[user] = p
 	}
-	p.heard, p.missed = time.Now(), 0
+	p.heard, p.missing, p.gone = time.Now(), time.Time{}, false
 	isNew := p.mark != online
 	s.mu.Unlock()
 	if isNew {
@@ -181,10 +182,15 @@ func (s *Service) look(now time.Time) {
 				p.heard = at
 			}
 		}
-		if len(conns) > 0 {
-			p.missed = 0
-		} else if p.missed++; p.gone() && p.mark == offline {
-			delete(s.here, user)
+		switch {
+		case len(conns) > 0:
+			p.missing, p.gone = time.Time{}, false
+		case p.missing.IsZero():
+			p.missing = now // perhaps the page is loaded anew
+		case now.Sub(p.missing) >= away:
+			if p.gone = true; p.mark == offline {
+				delete(s.here, user)
+			}
 		}
 	}
 	for t, at := range s.typing {

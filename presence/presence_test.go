@@ -62,7 +62,8 @@ func TestReloadDoesNotFlap(t *testing.T) {
 	a.wantTold(names, "+ben")
 	for i := range 5 {
 		c.leave()
-		b.step(time.Duration(i) * lookEvery) // between the two, every time
+		b.step(time.Duration(i) * lookEvery)             // between the two, every time
+		b.step(time.Duration(i)*lookEvery + lookEvery/2) // late, and then at once
 		c = b.connect(ben)
 		if n := b.db.count(func() { b.flush(time.Now()) }); n != 0 {
 			t.Fatalf("%d statements for a page loaded anew", n)
@@ -90,8 +91,7 @@ func TestSeveralDevices(t *testing.T) {
 	a.wantTold(names)
 	b.wantOnline(ann, ben, true)
 	laptop.leave()
-	b.step(0)
-	b.step(0)
+	b.depart()
 	a.wantTold(names, "-ben")
 }
 
@@ -124,8 +124,7 @@ func TestSilence(t *testing.T) {
 	b.ages(ben, silence)
 	b.flush(time.Now())
 	c.leave()
-	b.step(0)
-	b.step(0)
+	b.depart()
 	b.wantSeen(ann, ben, silence)
 	if _, kept := b.here[ben]; kept {
 		t.Error("ben is kept in memory")
@@ -176,8 +175,7 @@ func TestHiddenLastSeen(t *testing.T) {
 	b.step(0)
 	b.wantOnline(ann, ben, true)
 	c.leave()
-	b.step(0)
-	b.step(0)
+	b.depart()
 	_, events := a.ask("presence.heartbeat", "{}")
 	if want := `{"user_id":"` + ben.String() + `","online":false,"last_seen":null}`; len(events) != 2 || events[1] != want {
 		t.Errorf("told %v", events)
@@ -244,8 +242,7 @@ func TestOnlyAcquainted(t *testing.T) {
 	}
 	e.watch(ben)
 	c.leave()
-	b.step(0)
-	b.step(0)
+	b.depart()
 	e.wantTold(names, "-ben")
 }
 
@@ -333,8 +330,8 @@ func TestOutage(t *testing.T) {
 			b.db.set(lost == "statements", lost == "answers")
 			e := b.connect(eve)
 			c.leave()
-			for range 3 {
-				b.look(time.Now())
+			for i := range 3 {
+				b.look(time.Now().Add(time.Duration(i) * lookEvery))
 				if err := b.write(t.Context(), time.Now()); err == nil {
 					t.Fatal("a write succeeded without a database")
 				}
@@ -351,8 +348,7 @@ func TestOutage(t *testing.T) {
 			b.db.set(true, false)
 			e.leave()
 			b.look(time.Now())
-			b.look(time.Now())
-			b.look(time.Now())
+			b.look(time.Now().Add(lookEvery))
 			if err := b.write(t.Context(), time.Now()); err == nil {
 				t.Fatal("a write succeeded without a database")
 			}
@@ -437,7 +433,7 @@ func TestBackWhileLeaving(t *testing.T) {
 	<-b.wake
 	c.leave()
 	b.look(time.Now())
-	b.look(time.Now())
+	b.look(time.Now().Add(lookEvery))
 	b.db.before(func() { b.connect(ben) })
 	b.flush(time.Now())
 	b.wantOnline(ann, ben, false)
@@ -590,8 +586,7 @@ func TestTwoReplicas(t *testing.T) {
 	a.wantTold(names, "+ben")
 
 	here.leave()
-	one.step(0)
-	one.step(0)
+	one.depart()
 	a.wantTold(names)
 	one.wantOnline(ann, ben, true)
 	if one.count(`SELECT count(*) FROM online WHERE user_id = $1`, ben) != 1 {
@@ -602,13 +597,11 @@ func TestTwoReplicas(t *testing.T) {
 	one.step(0)
 	a.wantTold(names)
 	there.leave()
-	two.step(0)
-	two.step(0)
+	two.depart()
 	one.wantOnline(ann, ben, true)
 
 	here.leave()
-	one.step(0)
-	one.step(0)
+	one.depart()
 	a.wantTold(names, "-ben")
 	one.wantSeen(ann, ben, 0)
 }

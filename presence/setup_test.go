@@ -222,6 +222,13 @@ func (b *bundle) step(in time.Duration) {
 	b.flush(now)
 }
 
+// depart looks twice for who is gone, and writes.
+func (b *bundle) depart() {
+	b.t.Helper()
+	b.step(0)
+	b.step(lookEvery)
+}
+
 func (b *bundle) flush(now time.Time) {
 	b.t.Helper()
 	if err := b.write(b.t.Context(), now); err != nil {
