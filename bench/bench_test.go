@@ -117,6 +117,10 @@ func TestParse(t *testing.T) {
 	if err != nil || len(o.plan()) != 2 || o.plan()[0].pairs != 4 {
 		t.Fatalf("%+v, %v", o, err)
 	}
+	o, err = parse([]string{"group", "-receipts"}, io.Discard)
+	if err != nil || len(o.plan()) != 3 {
+		t.Fatalf("%+v, %v", o, err)
+	}
 	for _, bad := range [][]string{
 		{"dance"}, {"group", "-members", "1"}, {"-inflight", "0"}, {"-inflight", "x"}, {"-pairs", "0"}, {"-text", "4"}, {"-repeat", "0"}, {"-json", "pairs"},
 	} {

@@ -22,9 +22,10 @@ func (w *world) groupScenario(ctx context.Context) (result, error) {
 		(*load).countGroup)
 }
 
-// busyGroupScenario: a few of them send as fast as they are acknowledged.
-func (w *world) busyGroupScenario(ctx context.Context) (result, error) {
-	return w.talk(ctx, func(l *load) error { return l.connectGroup(ctx, w.o.groupFlight) }, nil, (*load).countGroup)
+// busyGroupScenario: a few of them send as fast as they are acknowledged, and something else
+// may happen meanwhile.
+func (w *world) busyGroupScenario(ctx context.Context, meanwhile func(*load)) (result, error) {
+	return w.talk(ctx, func(l *load) error { return l.connectGroup(ctx, w.o.groupFlight) }, meanwhile, (*load).countGroup)
 }
 
 // connectGroup makes a group and connects its members, all of them before the first sends.
@@ -76,6 +77,7 @@ func (l *load) countGroup(r *result, w window) {
 	r.perUnit("delivery", w.cost, max(delivered, 1))
 	r.add("messages a commit", float64(all)/float64(max(w.wrote.transactions, 1)))
 	l.cores(r, w)
+	r.add("receipts told a message", float64(l.receipts())/float64(max(all, 1)))
 }
 
 // deliveries gives how long each took of what was sent in the time measured, how long each

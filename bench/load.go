@@ -261,10 +261,9 @@ func (l *load) undelivered() (n int) {
 // count makes the figures, from what was sent in the time measured.
 func (l *load) count(r *result, w window) {
 	var received []time.Duration
-	delivered, receipts := 0, 0
+	delivered := 0
 	acked, inTime, all := l.acknowledged(w)
 	for _, p := range l.peers {
-		receipts += p.receipts
 		for _, s := range p.received {
 			if w.has(s.sent) {
 				received = append(received, s.took)
@@ -285,7 +284,15 @@ func (l *load) count(r *result, w window) {
 	r.add("messages a commit", float64(all)/float64(max(w.wrote.transactions, 1)))
 	r.add("log bytes a message", float64(w.wrote.log)/float64(max(all, 1)))
 	l.cores(r, w)
-	r.add("receipts told a message", float64(receipts)/float64(max(all, 1)))
+	r.add("receipts told a message", float64(l.receipts())/float64(max(all, 1)))
+}
+
+// receipts gives how many were told.
+func (l *load) receipts() (n int) {
+	for _, p := range l.peers {
+		n += p.receipts
+	}
+	return n
 }
 
 // acknowledged gives how long the acknowledgement took of what was sent in the time

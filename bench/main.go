@@ -15,7 +15,8 @@
 //	hot     one conversation, sent into and received on several sockets of both sides
 //	paced   pairs at a fixed rate that leaves the server mostly idle: its latency at rest
 //	group   a group of 500, all connected, at a fixed rate and with as much as it takes:
-//	        when the last member has a message, and what a delivery costs
+//	        when the last member has a message, and what a delivery costs; with -receipts
+//	        the latter once more, all of them saying what they have and have read
 //	pages   pages of 50 of a long conversation, at its end, middle and start
 //	idle    connections that do nothing: what one costs in memory, and making it in CPU
 //
@@ -145,7 +146,7 @@ func parse(args []string, usage io.Writer) (*options, error) {
 	f.IntVar(&o.members, "members", 500, "members, each on one socket (group)")
 	f.IntVar(&o.groupRate, "group-rate", 10, "messages a second (group)")
 	f.IntVar(&o.groupFlight, "group-inflight", 8, fmt.Sprintf("messages in flight for each of %d senders (group)", groupSenders))
-	f.BoolVar(&o.receipts, "receipts", false, "each run a second time with receipts (pairs)")
+	f.BoolVar(&o.receipts, "receipts", false, "runs a second time with receipts (pairs, group)")
 	f.IntVar(&o.depth, "depth", 10_000, "messages in the conversation (pages)")
 	f.IntVar(&o.requests, "requests", 1000, "pages read at each place (pages)")
 	f.IntVar(&o.connections, "connections", 5000, "connections (idle)")
@@ -209,9 +210,15 @@ func (o *options) plan() []scenario {
 			plan = append(plan, scenario{fmt.Sprintf("paced %d/s", o.rate), o.pairs, (*world).pacedScenario})
 		case "group":
 			pairs := (o.members + 1) / 2
-			plan = append(plan,
-				scenario{fmt.Sprintf("group of %d, %d/s", o.members, o.groupRate), pairs, (*world).groupScenario},
-				scenario{fmt.Sprintf("group of %d, %d × %d", o.members, groupSenders, o.groupFlight), pairs, (*world).busyGroupScenario})
+			busy := func(name string, meanwhile func(*load)) {
+				plan = append(plan, scenario{name, pairs, func(w *world, ctx context.Context) (result, error) { return w.busyGroupScenario(ctx, meanwhile) }})
+			}
+			name := fmt.Sprintf("group of %d, %d × %d", o.members, groupSenders, o.groupFlight)
+			plan = append(plan, scenario{fmt.Sprintf("group of %d, %d/s", o.members, o.groupRate), pairs, (*world).groupScenario})
+			busy(name, nil)
+			if o.receipts {
+				busy(name+", receipts", (*load).acknowledge)
+			}
 		case "pages":
 			plan = append(plan, scenario{fmt.Sprintf("pages of %d", o.depth), 0, (*world).pagesScenario})
 		case "idle":
