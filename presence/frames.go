@@ -57,8 +57,9 @@ func (s *Service) frameWatch(ctx context.Context, r *hub.Request) (any, error) {
 	if len(watched) > maxWatched {
 		return nil, errWatched
 	}
+	defer s.answered(r.Conn)
 	for {
-		told := s.told()
+		s.answering(r.Conn)
 		// Before they are read: what changes from then on is told. Who may not be known of is
 		// never told of, and taken off again.
 		s.watchers.Join(r.Conn, data.UserIDs...)
@@ -83,25 +84,31 @@ func (s *Service) frameWatch(ctx context.Context, r *hub.Request) (any, error) {
 		if data.ConversationID != nil {
 			s.show(r.Conn, *data.ConversationID)
 		}
-		if s.replyAfter(told, r, list) {
+		if s.replyFirst(r, list) {
 			return nil, hub.ErrLater
 		}
 	}
 }
 
-// told gives how often watchers were told something.
-func (s *Service) told() uint64 {
+// answering notes that what is read from now on is for a connection.
+func (s *Service) answering(c *hub.Conn) {
 	s.telling.Lock()
 	defer s.telling.Unlock()
-	return s.tellings
+	s.overtaken[c] = false
 }
 
-// replyAfter answers with what was read after so many tellings, unless there was one since: an
-// event may have overtaken the answer then, and what comes last has to be how it is.
-func (s *Service) replyAfter(told uint64, r *hub.Request, list []State) bool {
+func (s *Service) answered(c *hub.Conn) {
 	s.telling.Lock()
 	defer s.telling.Unlock()
-	if s.tellings != told {
+	delete(s.overtaken, c)
+}
+
+// replyFirst answers with what was read, unless the connection was told something since: that
+// may be newer, and what comes last has to be how it is.
+func (s *Service) replyFirst(r *hub.Request, list []State) bool {
+	s.telling.Lock()
+	defer s.telling.Unlock()
+	if s.overtaken[r.Conn] {
 		return false
 	}
 	r.Reply(states{list})

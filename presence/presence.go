@@ -43,8 +43,8 @@ type Service struct {
 	showing  *hub.Topics[shown]
 	wake     chan struct{} // holds one when there is something to write or to tell
 
-	telling  sync.Mutex // held while events, or an answer, are put into outboxes; guards tellings
-	tellings uint64     // how often watchers were told something
+	telling   sync.Mutex         // held while events, or an answer, are put into outboxes; guards overtaken
+	overtaken map[*hub.Conn]bool // of connections that wait for an answer: whether an event came first
 
 	mu     sync.Mutex // guards what follows
 	here   map[accounts.UserID]*person
@@ -100,7 +100,7 @@ const (
 func New(cfg Config) *Service {
 	s := &Service{
 		cfg: cfg, q: queries{cfg.DB, uuid.New()}, wake: make(chan struct{}, 1),
-		watchers: hub.NewTopics[accounts.UserID](cfg.Hub), showing: hub.NewTopics[shown](cfg.Hub),
+		watchers: hub.NewTopics[accounts.UserID](cfg.Hub), showing: hub.NewTopics[shown](cfg.Hub), overtaken: make(map[*hub.Conn]bool),
 		here: make(map[accounts.UserID]*person), untold: make(map[accounts.UserID]struct{}), typing: make(map[typist]time.Time),
 	}
 	cfg.Hub.OnOpen(s.arrive)
@@ -328,7 +328,6 @@ func (s *Service) send(seen []sight, watches map[watch][]*hub.Conn) {
 	frames := make(map[face][]byte)
 	s.telling.Lock()
 	defer s.telling.Unlock()
-	s.tellings++
 	for _, v := range seen {
 		f := face{v.UserID, v.watcher == v.UserID}
 		if frames[f] == nil {
@@ -336,6 +335,9 @@ func (s *Service) send(seen []sight, watches map[watch][]*hub.Conn) {
 		}
 		for _, c := range watches[watch{v.watcher, v.UserID}] {
 			c.Send(frames[f])
+			if _, waits := s.overtaken[c]; waits {
+				s.overtaken[c] = true
+			}
 		}
 	}
 }

@@ -309,6 +309,22 @@ func TestAnswerAndEventCross(t *testing.T) {
 	b.flush(time.Now())
 	a.wantTold(names)
 	other.wantTold(names, "+ben")
+
+	// What others are told is no reason to read an answer again.
+	third := b.connect(ann)
+	b.ages(ben, silence)
+	b.db.afterwards(func() { b.flush(time.Now()) })
+	if n := b.db.count(func() { third.watch(ann) }); n != 3 {
+		t.Errorf("%d statements, not one for the answer, one for the departure and one for who is told", n)
+	}
+	other.wantTold(names, "-ben")
+	a.wantTold(names, "-ben")
+	third.wantTold(names) // both have been answered by now
+	b.telling.Lock()
+	defer b.telling.Unlock()
+	if n := len(b.overtaken); n != 0 {
+		t.Errorf("%d connections wait for an answer", n)
+	}
 }
 
 // An outage loses no transition: what happened in it is told after it.
