@@ -85,6 +85,23 @@ describe('what the list shows', () => {
     expect(server.sent('receipt.delivered')).toEqual([{ conversation_id: 'c', seq: 7 }]);
   });
 
+  test('and a crash forgot of what was read here is said again', async () => {
+    server.list = [conversation({ id: 'c', last_seq: 7, unread: 3, delivered_seq: 7, read_seq: 4 })];
+    server.answer = (f) => (f.type === 'sync' ? missed() : { type: 'reply', data: {} });
+    await connected();
+    live.conversations.read('c', 7, 3);
+    live.receipts.mark('read', 'c', 7);
+    await vi.advanceTimersByTimeAsync(250);
+    await live.list();
+    await vi.advanceTimersByTimeAsync(250);
+    const said = { conversation_id: 'c', seq: 7 };
+    expect(server.sent('receipt.read')).toEqual([said, said]);
+    server.list = [conversation({ id: 'c', last_seq: 7, delivered_seq: 7, read_seq: 7 })];
+    await live.list();
+    await vi.advanceTimersByTimeAsync(250);
+    expect(server.sent('receipt.read')).toHaveLength(2);
+  });
+
   test('is asked for until there is an answer, once its count cannot be told', async () => {
     server.list = [conversation({ id: 'c', last_seq: 5 })];
     server.answer = (f) => (f.type === 'sync' ? missed() : { type: 'reply', data: {} });

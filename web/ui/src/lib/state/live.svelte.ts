@@ -417,6 +417,9 @@ export class Live {
     // something is not delivered, and the list tells what one would, the last message and
     // how many are unread. The rest is fetched when the conversation is opened.
     if (c.delivered_seq < c.last_seq) this.receipts.mark('delivered', c.id, c.last_seq);
+    // A mark is answered before it is written: a crash forgets it.
+    const read_seq = this.conversations.get(c.id)?.read_seq ?? 0;
+    if (read_seq > c.read_seq) this.receipts.mark('read', c.id, read_seq);
   }
 
   #confirm(e: Entry): void {
