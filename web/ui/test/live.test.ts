@@ -85,7 +85,7 @@ describe('what the list shows', () => {
     expect(server.sent('receipt.delivered')).toEqual([{ conversation_id: 'c', seq: 7 }]);
   });
 
-  test('and a crash forgot of what was read here is said again', async () => {
+  test('as read less far than it was here is said again: a crash forgot it', async () => {
     server.list = [conversation({ id: 'c', last_seq: 7, unread: 3, delivered_seq: 7, read_seq: 4 })];
     server.answer = (f) => (f.type === 'sync' ? missed() : { type: 'reply', data: {} });
     await connected();
@@ -157,6 +157,23 @@ test('a group whose making got no answer is looked for before it is made again',
   server.list = [club('by another device'), ...server.list];
   expect(await live.createGroup('Book club', [])).toBe('third');
   expect(made).toBe(4);
+});
+
+test('what was said to be read is said again to the next connection, unless it is to a server restored from a backup', async () => {
+  server.list = [conversation({ id: 'c', last_seq: 7 })];
+  server.answer = (f) => (f.type === 'sync' ? missed() : { type: 'reply', data: {} });
+  await connected();
+  const hello = async (epoch: string): Promise<unknown[]> => {
+    server.frames.length = 0;
+    server.receive({ type: 'hello', data: { user_id: me, session_id: 's', epoch, heartbeat_s: 1e6, server_version: '1' } });
+    await vi.advanceTimersByTimeAsync(1_000);
+    return server.sent('receipt.read');
+  };
+  server.list = [];
+  live.receipts.mark('read', 'c', 7);
+  await vi.advanceTimersByTimeAsync(250);
+  expect(await hello('e')).toEqual([{ conversation_id: 'c', seq: 7 }]);
+  expect(await hello('restored')).toEqual([]);
 });
 
 describe('a group that one was removed from', () => {

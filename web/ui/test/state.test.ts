@@ -273,6 +273,54 @@ describe('receipts', () => {
   });
 });
 
+describe('receipts that were answered', () => {
+  beforeEach(() => {
+    vi.useFakeTimers();
+  });
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
+  const setUp = () => {
+    const sent: string[] = [];
+    const r = new Receipts({ connected: () => true, closed: () => false, send: async (...args) => void sent.push(args.join(' ')) });
+    return { r, take: () => sent.splice(0) };
+  };
+
+  test('within the last minute of saying any are said again to the next connection', async () => {
+    const { r, take } = setUp();
+    r.mark('read', 'long ago', 1);
+    await vi.advanceTimersByTimeAsync(61_000);
+    for (const seq of [3, 4]) {
+      r.mark('read', 'a', seq);
+      r.mark('delivered', 'b', seq);
+      await vi.advanceTimersByTimeAsync(1_000);
+    }
+    take();
+    await vi.advanceTimersByTimeAsync(3_600_000); // however long it was away
+    for (let i = 0; i < 2; i++) {
+      r.connected();
+      await vi.advanceTimersByTimeAsync(1_000);
+      expect(take()).toEqual(['read a 4', 'delivered b 4']);
+    }
+    r.clear();
+    r.connected();
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(take()).toEqual([]);
+  });
+
+  test('are said again at the pace of all', async () => {
+    const { r, take } = setUp();
+    for (let i = 0; i < 30; i++) r.mark('delivered', `c${i}`, 1);
+    await vi.advanceTimersByTimeAsync(1_000);
+    take();
+    r.connected();
+    expect(take()).toHaveLength(10);
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(take()).toHaveLength(20);
+  });
+});
+
 describe('many receipts', () => {
   beforeEach(() => {
     vi.useFakeTimers();

@@ -340,7 +340,8 @@ export class Live {
     this.#epoch = hello.epoch;
     connection.up(hello.server_version);
     this.outbox.drainAll();
-    this.receipts.flush();
+    if (afresh) this.receipts.clear(); // they are of entries that may be others now
+    this.receipts.connected();
     this.people.retry();
     for (const log of this.#logs.values()) log.retry();
     this.presence.connected();

@@ -2,7 +2,9 @@ import { asApiError, type ApiError } from '../api/errors';
 import { waitAfter } from './again';
 
 // Marks of what this device has and of what was read. They only ever rise, so the highest
-// of a short while is sent, and after a reconnect the highest that was not answered.
+// of a short while is sent, and after a reconnect the highest that was not answered. The
+// server answers before it writes, and a crash forgets what it did not write: so what was
+// said last is said again as well.
 
 export type Mark = 'delivered' | 'read';
 
@@ -20,10 +22,14 @@ const gather = 250;
  * absence owes hundreds, and they must leave room for what somebody writes.
  */
 const atOnce = 10;
+/** What was said this long before the last of all, in milliseconds, is certainly written. */
+const written = 60_000;
 
 export class Receipts {
   #o: Options;
   #owed: Record<Mark, Map<string, number>> = { delivered: new Map(), read: new Map() };
+  /** Answered, and perhaps not written; the one said last is at the end. */
+  #said: { mark: Mark; id: string; seq: number; at: number }[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
   #failures = 0; // one after the other
   #again: ReturnType<typeof setTimeout> | undefined;
@@ -39,7 +45,13 @@ export class Receipts {
     this.#timer ??= setTimeout(() => this.flush(), gather);
   }
 
-  /** Sends what is owed, bit by bit; called when the connection is back and when the page is hidden. */
+  /** There is a new connection, perhaps to a server that has forgotten what was said last. */
+  connected(): void {
+    for (const { mark, id, seq } of this.#said.splice(0)) this.#owe(mark, id, seq);
+    this.flush();
+  }
+
+  /** Sends what is owed, bit by bit; called when the page is hidden as well. */
   flush(): void {
     this.#stop();
     if (!this.#o.connected()) return;
@@ -58,19 +70,30 @@ export class Receipts {
         owed.delete(id);
         if (this.#o.closed(id)) continue;
         this.#o.send(mark, id, seq).then(
-          () => (this.#failures = 0),
+          () => this.#answered(mark, id, seq),
           (err) => this.#refused(mark, id, seq, asApiError(err)),
         );
       }
     }
   }
 
+  #answered(mark: Mark, id: string, seq: number): void {
+    this.#failures = 0;
+    const at = Date.now();
+    this.#said = this.#said.filter((s) => s.at > at - written && !(s.mark === mark && s.id === id && s.seq <= seq));
+    this.#said.push({ mark, id, seq, at });
+  }
+
+  #owe(mark: Mark, id: string, seq: number): void {
+    const owed = this.#owed[mark];
+    if ((owed.get(id) ?? 0) < seq) owed.set(id, seq);
+  }
+
   /** Owes a mark again, unless it would be refused again. */
   #refused(mark: Mark, id: string, seq: number, err: ApiError): void {
     const wait = waitAfter(this.#failures + 1, err);
     if (wait === null) return;
-    const owed = this.#owed[mark];
-    if ((owed.get(id) ?? 0) < seq) owed.set(id, seq);
+    this.#owe(mark, id, seq);
     if (err.code === 'offline' || this.#again) return; // goes with the connection, or with the others
     this.#failures++;
     this.#again = setTimeout(() => this.flush(), wait);
@@ -86,5 +109,6 @@ export class Receipts {
     this.#stop();
     this.#owed.delivered.clear();
     this.#owed.read.clear();
+    this.#said = [];
   }
 }
