@@ -52,7 +52,8 @@ beforeEach(async () => {
     send(text: string): void {
       const frame = JSON.parse(text) as Frame;
       server.frames.push({ frame, at: Date.now() });
-      queueMicrotask(() => server.receive({ id: frame.id, ...server.answer(frame) }));
+      const answer = frame.type.startsWith('presence.') ? { type: 'reply', data: { users: [] } } : server.answer(frame);
+      queueMicrotask(() => server.receive({ id: frame.id, ...answer }));
     }
     close(): void {}
   });

@@ -151,6 +151,24 @@ describe('presence', () => {
     ]);
   });
 
+  test('that no conversation is shown is said as well, once: else typing would be told of all of them', async () => {
+    const { presence, take } = setUp();
+    const none = ['presence.unwatch', { user_ids: [], conversation_id: '00000000-0000-0000-0000-000000000000' }];
+    presence.connected();
+    expect(take()).toEqual([none]);
+    const leave = presence.show('c');
+    await vi.advanceTimersByTimeAsync(50);
+    expect(take()).toEqual([['presence.watch', { user_ids: [], conversation_id: 'c' }]]);
+    leave();
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(take()).toEqual([['presence.unwatch', { user_ids: [], conversation_id: 'c' }]]);
+    presence.connected();
+    expect(take()).toEqual([none]);
+    presence.watch('a');
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(take()).toEqual([['presence.watch', { user_ids: ['a'] }]]);
+  });
+
   test('a new connection is told everything, once', async () => {
     const { presence, net, take } = setUp();
     net.connected = false;
@@ -184,6 +202,7 @@ describe('presence', () => {
     const { presence, net, take } = setUp();
     net.answer = () => Promise.reject(new ApiError('rate_limited', '', [], 2));
     presence.watch('a');
+    presence.show('c');
     await vi.advanceTimersByTimeAsync(50);
     expect(take()).toHaveLength(1);
     net.answer = () => Promise.reject(new ApiError('not_found'));

@@ -14,13 +14,17 @@ interface Options {
   request(type: string, data: unknown): Promise<{ users: PresenceState[] }>;
 }
 
+/** Stands for a conversation where none is shown: who never said so is told of typing everywhere. */
+const none = '00000000-0000-0000-0000-000000000000';
+
 /** What the server was told of what is shown here. */
 interface Told {
   users: Set<string>;
-  conversation_id: string | null;
+  /** Null: that there is none; undefined: nothing yet. */
+  conversation_id: string | null | undefined;
 }
 
-const nothing = (): Told => ({ users: new Set(), conversation_id: null });
+const nothing = (): Told => ({ users: new Set(), conversation_id: undefined });
 
 /**
  * Who is here, of those that are shown. Whoever shows somebody watches them for so long; the
@@ -76,6 +80,7 @@ export class Presence {
     clearTimeout(this.#due);
     this.#due = undefined;
     this.#tell();
+    this.#last = -Infinity; // what a page that is being opened shows is not to wait for the gap
   }
 
   /** Takes what the server says of somebody by itself. */
@@ -109,7 +114,7 @@ export class Presence {
     for (const id of gone) this.#states.delete(id);
     this.#told = now;
     const shown = now.conversation_id !== null && now.conversation_id !== told.conversation_id ? now.conversation_id : undefined;
-    const left = now.conversation_id === null && told.conversation_id !== null ? told.conversation_id : undefined;
+    const left = now.conversation_id === null && told.conversation_id !== null ? (told.conversation_id ?? none) : undefined;
     if (gone.length > 0 || left) this.#ask('presence.unwatch', gone, left);
     if (come.length > 0 || shown) this.#ask('presence.watch', come, shown);
   }
