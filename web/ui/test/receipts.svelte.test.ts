@@ -198,18 +198,60 @@ describe('presence', () => {
     expect(presence.get('b')).toEqual(state('b', false));
   });
 
-  test('asks again where that helps, and only there', async () => {
+  test('what is refused for now is asked again by itself, and only that', async () => {
     const { presence, net, take } = setUp();
-    net.answer = () => Promise.reject(new ApiError('rate_limited', '', [], 2));
+    const failures = [new ApiError('rate_limited', '', [], 2), new ApiError('unavailable')];
     presence.watch('a');
     presence.show('c');
+    await vi.advanceTimersByTimeAsync(1000);
+    take();
+    presence.watch('b');
+    presence.show('d');
+    net.answer = async () => {
+      if (failures[0]) throw failures.shift();
+      return [];
+    };
+    const both = ['presence.watch', { user_ids: ['b'], conversation_id: 'd' }];
     await vi.advanceTimersByTimeAsync(50);
-    expect(take()).toHaveLength(1);
-    net.answer = () => Promise.reject(new ApiError('not_found'));
+    expect(take()).toEqual([both]);
     await vi.advanceTimersByTimeAsync(1900);
-    expect(take()).toHaveLength(0);
+    expect(take()).toEqual([]);
+    await vi.advanceTimersByTimeAsync(100);
+    expect(take()).toEqual([both]);
     await vi.advanceTimersByTimeAsync(60_000);
-    expect(take()).toHaveLength(1);
+    expect(take()).toEqual([both]);
+  });
+
+  test('who was refused for good is asked for again with the next change', async () => {
+    const { presence, net, take } = setUp();
+    presence.show('c');
+    const stop = presence.watch('a');
+    await vi.advanceTimersByTimeAsync(1000);
+    take();
+    net.answer = () => Promise.reject(new ApiError('too_large'));
+    presence.watch('b');
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(take()).toEqual([['presence.watch', { user_ids: ['b'] }]]);
+    net.answer = async (ids) => ids.map((id) => state(id));
+    stop();
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(take()).toEqual([
+      ['presence.unwatch', { user_ids: ['a'] }],
+      ['presence.watch', { user_ids: ['b'] }],
+    ]);
+    expect(presence.get('b')).toEqual(state('b'));
+  });
+
+  test('a conversation that is not for us does not take the people with it', async () => {
+    const { presence, net, take } = setUp();
+    net.answer = async (ids) => {
+      if (take().some(([, data]) => 'conversation_id' in (data as object))) throw new ApiError('not_found');
+      return ids.map((id) => state(id));
+    };
+    presence.watch('a');
+    presence.show('c');
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(presence.get('a')).toEqual(state('a'));
   });
 });
 

@@ -107,21 +107,32 @@ export class Presence {
   #tell(): void {
     if (!this.#o.connected()) return; // all of it is told when there is a connection
     const told = this.#told;
-    const now: Told = { users: new Set(this.#watched.keys()), conversation_id: this.#conversation };
-    const gone = [...told.users].filter((id) => !now.users.has(id));
-    const come = [...now.users].filter((id) => !told.users.has(id));
+    const gone = [...told.users].filter((id) => !this.#watched.has(id));
+    const come = [...this.#watched.keys()].filter((id) => !told.users.has(id));
     // A state that nobody keeps current is worth nothing.
     for (const id of gone) this.#states.delete(id);
-    this.#told = now;
-    const shown = now.conversation_id !== null && now.conversation_id !== told.conversation_id ? now.conversation_id : undefined;
-    const left = now.conversation_id === null && told.conversation_id !== null ? (told.conversation_id ?? none) : undefined;
+    const [shown, before] = [this.#conversation, told.conversation_id];
+    const left = shown === null && before !== null ? (before ?? none) : undefined;
     if (gone.length > 0 || left) this.#ask('presence.unwatch', gone, left);
-    if (come.length > 0 || shown) this.#ask('presence.watch', come, shown);
+    const opened = shown !== null && shown !== before ? shown : undefined;
+    if (come.length > 0 || opened) this.#ask('presence.watch', come, opened);
   }
 
-  #ask(type: 'presence.watch' | 'presence.unwatch', user_ids: string[], conversation_id: string | undefined): void {
+  #ask(type: 'presence.watch' | 'presence.unwatch', user_ids: string[], conversation_id?: string): void {
     this.#last = Date.now();
     this.#news.clear();
+    const told = this.#told;
+    const before = told.conversation_id;
+    const watch = type === 'presence.watch';
+    const note = (watched: boolean): void => {
+      for (const id of user_ids) {
+        if (watched) told.users.add(id);
+        else told.users.delete(id);
+      }
+    };
+    note(watch);
+    const shown = watch ? conversation_id : null;
+    if (conversation_id) told.conversation_id = shown;
     this.#o.request(type, { user_ids, ...(conversation_id ? { conversation_id } : {}) }).then(
       ({ users }) => {
         for (const state of users) {
@@ -129,11 +140,16 @@ export class Presence {
         }
       },
       (err) => {
+        if (told !== this.#told) return; // the next connection was told everything
         const { code, retryAfter } = asApiError(err);
-        // Without a connection all is told again anyway; what is not for us is no more so the next time.
-        if (code !== 'rate_limited' && code !== 'unavailable') return;
-        this.#told = nothing();
-        this.#plan(retryAfter * 1000 || tryAgain);
+        // None of it was taken: it is told again with the next change, if not before.
+        note(!watch);
+        if (conversation_id && told.conversation_id === shown) told.conversation_id = before;
+        if (code === 'rate_limited' || code === 'unavailable') this.#plan(retryAfter * 1000 || tryAgain);
+        if (!watch || !conversation_id || code !== 'not_found') return;
+        // It is the conversation that is not for us, not the people.
+        const people = user_ids.filter((id) => this.#watched.has(id));
+        if (people.length > 0) this.#ask(type, people);
       },
     );
   }
