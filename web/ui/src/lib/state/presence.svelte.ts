@@ -39,8 +39,6 @@ export class Presence {
   #told = nothing();
   #due: ReturnType<typeof setTimeout> | undefined;
   #last = -Infinity;
-  /** Who was spoken of since the question was asked: its answer may be older. */
-  #news = new Set<string>();
 
   constructor(o: Options) {
     this.#o = o;
@@ -83,9 +81,8 @@ export class Presence {
     this.#last = -Infinity; // what a page that is being opened shows is not to wait for the gap
   }
 
-  /** Takes what the server says of somebody by itself. */
+  /** Takes what the server says of somebody: what comes last is right, be it an answer or not. */
   event(state: PresenceState): void {
-    this.#news.add(state.user_id);
     if (this.#watched.has(state.user_id)) this.#states.set(state.user_id, state);
   }
 
@@ -120,7 +117,6 @@ export class Presence {
 
   #ask(type: 'presence.watch' | 'presence.unwatch', user_ids: string[], conversation_id?: string): void {
     this.#last = Date.now();
-    this.#news.clear();
     const told = this.#told;
     const before = told.conversation_id;
     const watch = type === 'presence.watch';
@@ -135,9 +131,7 @@ export class Presence {
     if (conversation_id) told.conversation_id = shown;
     this.#o.request(type, { user_ids, ...(conversation_id ? { conversation_id } : {}) }).then(
       ({ users }) => {
-        for (const state of users) {
-          if (this.#watched.has(state.user_id) && !this.#news.has(state.user_id)) this.#states.set(state.user_id, state);
-        }
+        for (const state of users) this.event(state);
       },
       (err) => {
         if (told !== this.#told) return; // the next connection was told everything
