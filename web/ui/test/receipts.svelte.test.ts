@@ -335,6 +335,21 @@ describe('who has seen a message', () => {
     expect(ids(seenBy.seen?.waiting)).toEqual(['2']);
   });
 
+  test('is asked for every four seconds, while that is worth it', async () => {
+    vi.stubGlobal('document', { visibilityState: 'visible' });
+    let [asked, worth] = [0, false];
+    const stop = new SeenBy(me, async () => (asked++, [])).follow(() => worth);
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(asked).toBe(1);
+    worth = true;
+    await vi.advanceTimersByTimeAsync(8_000);
+    expect(asked).toBe(3);
+    stop();
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(asked).toBe(3);
+    vi.unstubAllGlobals();
+  });
+
   test('says why it is not known, keeps what is, and recovers', async () => {
     let fail = false;
     const seenBy = new SeenBy(me, async () => {

@@ -29,10 +29,10 @@ export class SeenBy {
     this.#fetch = fetch;
   }
 
-  /** Fetches it again and again until the function it gives is called. */
-  follow(): () => void {
+  /** Fetches it, and again and again while that is worth it, until the function it gives is called. */
+  follow(worth: () => boolean): () => void {
     void this.load();
-    const timer = setInterval(() => document.visibilityState === 'visible' && void this.load(), every);
+    const timer = setInterval(() => worth() && document.visibilityState === 'visible' && void this.load(), every);
     return () => clearInterval(timer);
   }
 
