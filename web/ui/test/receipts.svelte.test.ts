@@ -54,6 +54,21 @@ describe('how far a message has got', () => {
     expect(list.get('c')!.unread).toBe(0);
   });
 
+  test('who is alone in a group has reached nobody, until somebody comes', () => {
+    const list = new Conversations(me);
+    const group = conversation({ kind: 'group', member_count: 1, last_seq: 5, others_delivered_seq: 5 });
+    const state = (seq: number) => list.marks('c')?.progress(seq, true);
+    list.put(group);
+    list.receipt({ conversation_id: 'c', delivered_seq: 5, read_seq: 0 });
+    expect(state(5)).toBe(undefined);
+    list.apply({ ...message(6), kind: 'member_added', user_id: you });
+    list.receipt({ conversation_id: 'c', delivered_seq: 6, read_seq: 0 });
+    expect(state(6)).toBe('delivered');
+    // Who is alone again has still reached whom they had reached.
+    list.put({ ...group, last_seq: 8, others_delivered_seq: 8 });
+    expect([state(6), state(8)]).toEqual(['delivered', 'sent']);
+  });
+
   test('a mark that rises changes neither the list nor the conversation, and of the rows those it passes', () => {
     const list = new Conversations(me);
     list.put(conversation({ last_seq: 9 }));

@@ -89,7 +89,7 @@ export class Conversations {
 
   /** Takes a conversation as the server has it. Marks never go back. */
   put(c: Conversation): void {
-    this.#raise(c.id, { delivered_seq: c.others_delivered_seq, read_seq: c.others_read_seq });
+    this.#raise(c, { delivered_seq: c.others_delivered_seq, read_seq: c.others_read_seq });
     const old = this.#byId.get(c.id);
     if (old && old.last_seq > c.last_seq) return; // overtaken by an entry
     const ended = this.#left.get(c.id);
@@ -182,7 +182,8 @@ export class Conversations {
     this.#byId.set(id, { ...c, read_seq: seq, unread, unread_mentions });
   }
 
-  #raise(id: string, to: Pick<Receipt, 'delivered_seq' | 'read_seq'>): void {
+  #raise({ id, member_count }: Conversation, to: Pick<Receipt, 'delivered_seq' | 'read_seq'>): void {
+    if (member_count === 1) return; // everybody has what nobody was sent
     let marks = this.#marks.get(id);
     if (!marks) this.#marks.set(id, (marks = new Marks()));
     marks.raise(to);
@@ -191,7 +192,7 @@ export class Conversations {
   /** Takes a mark of the others, or of one's own from another device. False: the count is the server's to tell. */
   receipt(r: Receipt): boolean {
     const c = this.#byId.get(r.conversation_id);
-    if (c && r.user_id !== this.#me) this.#raise(c.id, r);
+    if (c && r.user_id !== this.#me) this.#raise(c, r);
     if (!c || r.user_id !== this.#me || r.read_seq <= c.read_seq) return true;
     if (r.read_seq < c.last_seq && c.unread > 0) return false;
     this.read(c.id, r.read_seq, c.unread);
