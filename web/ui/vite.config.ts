@@ -58,6 +58,7 @@ export default defineConfig({
     emptyOutDir: true,
     target: 'es2022',
     modulePreload: { polyfill: false },
+    cssCodeSplit: false, // a style sheet that failed once is never asked for again, and all of them are small
     assetsInlineLimit: 0, // data: URLs are more than the security policy needs to allow
     reportCompressedSize: false,
     rolldownOptions: {

@@ -46,6 +46,7 @@ export const en = {
     broken: 'Something in this page broke. What you wrote is kept.',
     reload: 'Load the page again',
     notLoaded: 'This page could not be loaded',
+    again: 'Try again',
   },
 
   boot: {
