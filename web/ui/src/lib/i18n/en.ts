@@ -97,6 +97,7 @@ export const en = {
     elsewhere: 'You were signed out. Sign in again to go on; what you wrote is kept.',
     self: 'You are signed out.',
     noAccount: 'No account yet? Ask an admin of this Parley for an invitation.',
+    justInstalled: 'Just installed? Whoever runs this Parley finds the set-up link in the terminal it was started in.',
   },
 
   list: {
