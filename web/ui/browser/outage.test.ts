@@ -272,6 +272,27 @@ describe('without a connection', () => {
     await fresh.context().close();
   });
 
+  test('what could not be loaded comes by itself, and can be closed', async () => {
+    const fresh = await (await context(browser, { storageState: await page.context().storageState() })).newPage();
+    const openSettings = async (): Promise<void> => {
+      await fresh.getByRole('button', { name: 'Your account and settings' }).click();
+      await fresh.getByRole('button', { name: 'Settings', exact: true }).click();
+      await fresh.getByRole('heading', { name: 'This page could not be loaded' }).waitFor();
+    };
+    await fresh.goto(`${parley.url}/`);
+    await fresh.getByRole('link', { name: /Ben Okri/ }).waitFor();
+    await parley.down();
+    await openSettings();
+    await fresh.getByRole('button', { name: 'Close' }).click();
+    expect(new URL(fresh.url()).pathname).toBe('/');
+    await openSettings();
+    await parley.up();
+    const heading = fresh.getByRole('heading', { name: 'Settings', exact: true });
+    await heading.waitFor();
+    expect(await heading.evaluate((e) => getComputedStyle(e).fontWeight)).toBe('650'); // its style sheet is there too
+    await fresh.context().close();
+  });
+
   test('a page that cannot reach the server says so and comes up by itself', async () => {
     const fresh = await (await context(browser, { storageState: await page.context().storageState() })).newPage();
     await fresh.route('**/api/**', (route) => route.abort());
