@@ -1,5 +1,6 @@
 import { SvelteMap } from 'svelte/reactivity';
 import { asApiError } from '../api/errors';
+import type { Mentioned } from '../text/parse';
 
 export interface Person {
   id: string;
@@ -38,6 +39,14 @@ export class People {
   /** What somebody is called; empty until it is known. */
   name(id: string): string {
     return this.get(id)?.display_name ?? '';
+  }
+
+  /** Those of a message's mentions who are known by now, as the reader is shown them. */
+  mentioned(ids: readonly string[] | undefined, me: string): Mentioned[] {
+    return (ids ?? []).flatMap((id): Mentioned[] => {
+      const person = this.get(id);
+      return person ? [{ id, username: person.username, name: person.display_name, me: id === me }] : [];
+    });
   }
 
   /** Asks again for those who could not be had. Called when the connection is back. */
