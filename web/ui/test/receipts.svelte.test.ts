@@ -170,18 +170,33 @@ describe('presence', () => {
     const { presence, take } = setUp();
     const none = ['presence.unwatch', { user_ids: [], conversation_id: '00000000-0000-0000-0000-000000000000' }];
     presence.connected();
+    await vi.advanceTimersByTimeAsync(1900); // a page that is being opened may show one yet
+    expect(take()).toEqual([]);
+    await vi.advanceTimersByTimeAsync(1000);
     expect(take()).toEqual([none]);
     const leave = presence.show('c');
-    await vi.advanceTimersByTimeAsync(50);
+    await vi.advanceTimersByTimeAsync(1000);
     expect(take()).toEqual([['presence.watch', { user_ids: [], conversation_id: 'c' }]]);
     leave();
     await vi.advanceTimersByTimeAsync(1000);
     expect(take()).toEqual([['presence.unwatch', { user_ids: [], conversation_id: 'c' }]]);
     presence.connected();
+    await vi.advanceTimersByTimeAsync(3000);
     expect(take()).toEqual([none]);
     presence.watch('a');
     await vi.advanceTimersByTimeAsync(1000);
     expect(take()).toEqual([['presence.watch', { user_ids: ['a'] }]]);
+  });
+
+  test('a page that shows a conversation soon does not say that it shows none', async () => {
+    const { presence, take } = setUp();
+    presence.connected();
+    await vi.advanceTimersByTimeAsync(1000);
+    presence.show('c');
+    await vi.advanceTimersByTimeAsync(50);
+    expect(take()).toEqual([['presence.watch', { user_ids: [], conversation_id: 'c' }]]);
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(take()).toEqual([]);
   });
 
   test('a new connection is told everything, once', async () => {

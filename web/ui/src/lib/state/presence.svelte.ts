@@ -6,6 +6,8 @@ import type { PresenceState } from '../api/types';
 const gather = 50;
 /** It is told no more often than this: who runs through the list stirs up nothing. */
 const gap = 500;
+/** A page that is being opened is given this long to show something before it is said that it shows nothing. */
+const settle = 2_000;
 /** After a refusal that may pass. */
 const tryAgain = 3_000;
 
@@ -38,6 +40,7 @@ export class Presence {
   #conversation: string | null = null;
   #told = nothing();
   #due: ReturnType<typeof setTimeout> | undefined;
+  #settling: ReturnType<typeof setTimeout> | undefined;
   #last = -Infinity;
 
   constructor(o: Options) {
@@ -77,8 +80,9 @@ export class Presence {
     this.#told = nothing();
     clearTimeout(this.#due);
     this.#due = undefined;
-    this.#tell();
-    this.#last = -Infinity; // what a page that is being opened shows is not to wait for the gap
+    clearTimeout(this.#settling);
+    if (this.#watched.size > 0 || this.#conversation !== null) this.#tell();
+    else this.#settling = setTimeout(() => this.#plan(), settle);
   }
 
   /** Takes what the server says of somebody: what comes last is right, be it an answer or not. */
@@ -87,6 +91,7 @@ export class Presence {
   }
 
   clear(): void {
+    clearTimeout(this.#settling);
     clearTimeout(this.#due);
     this.#due = undefined;
     this.#watched.clear();
