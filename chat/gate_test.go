@@ -312,3 +312,25 @@ func TestConnectingWhileMembersComeAndGo(t *testing.T) {
 		}
 	}
 }
+
+// Whether a group shares its history is no entry: everybody who is connected is told.
+func TestSharingIsToldToMembers(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ann, ben := b.user("ann"), b.user("ben")
+	id := b.group(ann, ben)
+	c := b.connect(ben)
+	share := true
+	for range 2 { // the second time nothing changes, and nothing is told
+		if err := b.UpdateGroup(t.Context(), ann, id, GroupUpdate{ShareHistory: &share}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.send(ann, id, "and now")
+	if f := c.next(); f.Type != "conversation" || !decode[Conversation](t, f.Data).ShareHistory {
+		t.Fatalf("ben got %s %s", f.Type, f.Data)
+	}
+	if f := c.next(); f.Type != "entry" {
+		t.Errorf("then ben got %s", f.Type)
+	}
+}

@@ -3,11 +3,13 @@ package chat
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
 
 	"parley/accounts"
+	"parley/hub"
 	"parley/problem"
 	"parley/store"
 )
@@ -87,7 +89,8 @@ func (s *Service) UpdateGroup(ctx context.Context, me accounts.UserID, id Conver
 		}
 		u.Title = &title
 	}
-	return s.change(ctx, id, me, func(ctx context.Context, c *change) error {
+	changed := false
+	err := s.change(ctx, id, me, func(ctx context.Context, c *change) error {
 		switch {
 		case !c.manages():
 			return errManagersOnly
@@ -99,6 +102,7 @@ func (s *Service) UpdateGroup(ctx context.Context, me accounts.UserID, id Conver
 			c.add(KindTitleChanged, Detail{Title: c.title})
 		}
 		if u.ShareHistory != nil {
+			changed = *u.ShareHistory != c.shareHistory
 			c.shareHistory = *u.ShareHistory
 		}
 		if err := c.updateGroup(ctx, id, c.title, c.shareHistory); err != nil {
@@ -106,4 +110,29 @@ func (s *Service) UpdateGroup(ctx context.Context, me accounts.UserID, id Conver
 		}
 		return nil
 	})
+	if err == nil && changed {
+		s.showAgain(context.WithoutCancel(ctx), id)
+	}
+	return err
+}
+
+// showAgain tells the members who are connected what a conversation looks like now, where
+// no entry says what changed.
+func (s *Service) showAgain(ctx context.Context, id ConversationID) {
+	conns := make(map[accounts.UserID][]*hub.Conn)
+	for _, c := range s.byConv.Conns(id) {
+		user := accounts.UserID(c.UserID)
+		conns[user] = append(conns[user], c)
+	}
+	faces, err := s.q.conversationFor(ctx, id, slices.Collect(maps.Keys(conns)))
+	if err != nil {
+		s.cfg.Logger.Warn("showing a conversation again", "conversation_id", id, "err", err)
+		return
+	}
+	for _, face := range faces {
+		event := hub.EncodeEvent("conversation", face)
+		for _, c := range conns[face.user] {
+			c.Send(event)
+		}
+	}
 }
