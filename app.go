@@ -21,6 +21,7 @@ import (
 
 // app is the packages of Parley, knowing of each other what they need, on a database.
 type app struct {
+	bus      *store.Bus
 	web      *web.Server
 	hub      *hub.Hub
 	accounts *accounts.Service
@@ -29,13 +30,13 @@ type app struct {
 	presence *presence.Service
 }
 
-// newApp wires the packages and registers every route and frame.
+// newApp wires the packages and registers every route, frame and topic of the bus.
 func newApp(ctx context.Context, cfg *config, db *store.DB, log *slog.Logger) (*app, error) {
 	epoch, err := db.Epoch(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read the database's epoch: %w", err)
 	}
-	a := &app{}
+	a := &app{bus: store.NewBus(db)}
 	limits := cfg.RateLimits == "on"
 	a.web, err = web.New(web.Config{
 		BaseURL:        cfg.baseURL,
@@ -45,6 +46,12 @@ func newApp(ctx context.Context, cfg *config, db *store.DB, log *slog.Logger) (*
 		Translate:      store.Problem,
 		RateLimits:     limits,
 		Ready:          db.Ping,
+		Degraded: func() string {
+			if a.bus.Hearing() {
+				return ""
+			}
+			return "Other replicas are not heard: what is sent there arrives here up to some seconds late."
+		},
 	})
 	if err != nil {
 		return nil, err
@@ -53,10 +60,12 @@ func newApp(ctx context.Context, cfg *config, db *store.DB, log *slog.Logger) (*
 	sockets := &lateHub{}
 	a.accounts = accounts.New(accounts.Config{
 		DB:            db,
+		Bus:           a.bus,
 		Logger:        log,
 		Signup:        accounts.SignupMode(cfg.Signup),
 		MembersInvite: cfg.MembersInvite,
 		Sessions:      sockets,
+		Changed:       func(user accounts.UserID) { a.chat.ProfileChanged(user) },
 		PublicURL:     a.web.PublicURL,
 		ClientIP:      web.ClientIP,
 		BasePath:      a.web.BasePath(),
@@ -78,14 +87,14 @@ func newApp(ctx context.Context, cfg *config, db *store.DB, log *slog.Logger) (*
 	})
 	sockets.Hub = a.hub
 	a.chat = chat.New(chat.Config{
-		DB: db, Hub: a.hub, Logger: log, MaxMembers: cfg.GroupLimit,
+		DB: db, Bus: a.bus, Hub: a.hub, Logger: log, MaxMembers: cfg.GroupLimit, Person: a.accounts.User,
 		Sent: func(id chat.ConversationID, user accounts.UserID, seq chat.Seq) { a.receipts.Read(id, user, seq) },
 	})
 	a.receipts = receipts.New(receipts.Config{
-		DB: db, Logger: log, ByConversation: a.chat.ByConversation(), ByUser: a.chat.ByUser(),
+		DB: db, Bus: a.bus, Logger: log, ByConversation: a.chat.ByConversation(), ByUser: a.chat.ByUser(),
 	})
 	a.presence = presence.New(presence.Config{
-		DB: db, Hub: a.hub, Logger: log, ByConversation: a.chat.ByConversation(), ByUser: a.chat.ByUser(),
+		DB: db, Bus: a.bus, Hub: a.hub, Logger: log, ByConversation: a.chat.ByConversation(), ByUser: a.chat.ByUser(),
 	})
 	past := history.New(history.Config{DB: db, Chat: a.chat, Epoch: epoch})
 

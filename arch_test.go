@@ -35,7 +35,7 @@ var owners = map[string]string{
 	"conversations": "chat", "members": "chat", "entries": "chat",
 	"receipts": "receipts", "delivered_to_all": "receipts",
 	"presence": "presence", "online": "presence",
-	"instance": "store",
+	"instance": "store", "replicas": "store",
 }
 
 // goFiles parses every Go file of the module; pkg is its folder directly below the root.

@@ -63,7 +63,7 @@ type server struct {
 	failed  chan error // what ended although it should not have
 	serving *task
 	// What runs beside the requests, each stopped in its turn.
-	hubRun, accountsRun, chatRun, receiptsRun, presenceRun *task
+	busRun, hubRun, accountsRun, chatRun, receiptsRun, presenceRun *task
 }
 
 // startServer starts everything but the answering of requests: that is run's.
@@ -83,6 +83,7 @@ func startServer(ctx context.Context, cfg *config, log *slog.Logger) (*server, e
 		return nil, errors.Join(err, db.stop(context.WithoutCancel(ctx)), ln.Close())
 	}
 	s := &server{app: a, log: log, db: db, listener: ln, http: a.web.HTTPServer(), failed: make(chan error, 8)}
+	s.busRun = s.start("bus", a.bus.Run)
 	s.hubRun = s.start("hub", a.hub.Run)
 	s.accountsRun = s.start("accounts", a.accounts.Run)
 	s.chatRun = s.start("chat", a.chat.Run)
@@ -145,6 +146,7 @@ func (s *server) shutdown() error {
 		step("write who was here", 5*time.Second, s.presenceRun.stop),
 		step("stop looking after sessions", 5*time.Second, s.accountsRun.stop),
 		step("stop looking after sockets", time.Second, s.hubRun.stop),
+		step("tell other replicas", 5*time.Second, s.busRun.stop),
 		step("close the connections to the database", 5*time.Second, s.closePool),
 		step("stop the database", 30*time.Second, s.db.stop),
 	)

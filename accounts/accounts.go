@@ -34,6 +34,7 @@ const (
 // Config is what a Service needs. Only DB is required.
 type Config struct {
 	DB     *store.DB
+	Bus    *store.Bus   // nil: sessions that end are found by looking alone
 	Logger *slog.Logger // nil: slog.Default()
 	// Signup says who may make an account; empty is SignupInvite.
 	Signup SignupMode
@@ -42,6 +43,8 @@ type Config struct {
 	// Sessions closes the sockets of sessions that ended; nil where there are none, as on
 	// the command line.
 	Sessions interface{ CloseSession(uuid.UUID) }
+	// Changed, if set, is told of everybody whose name or role was changed. It must not block.
+	Changed func(UserID)
 	// PublicURL is the address people reach the server at, without a slash at its end.
 	PublicURL func(context.Context) string
 	// ClientIP is the address a request comes from; an invalid one is not throttled.
@@ -59,6 +62,7 @@ type Service struct {
 	cfg     Config
 	log     *slog.Logger
 	q       queries
+	ended   *store.Topic[SessionID, struct{}] // to and from the other replicas
 	hashing slots
 	matches func(passwordHash, string) bool // passwordHash.matches; a test counts its calls
 
@@ -72,6 +76,7 @@ func New(cfg Config) *Service {
 	if s.log == nil {
 		s.log = slog.Default()
 	}
+	s.ended = store.NewTopic(cfg.Bus, "session", store.Same, func(id SessionID, _ struct{}) { s.closeHere(id) })
 	return s
 }
 

@@ -203,6 +203,14 @@ func (s *Service) EndOtherSessions(ctx context.Context, who Identity) error {
 
 // closeSockets is for sessions whose end is committed.
 func (s *Service) closeSockets(ids ...SessionID) {
+	for _, id := range ids {
+		s.ended.Tell(id, struct{}{})
+	}
+	s.closeHere(ids...)
+}
+
+// closeHere closes the sockets that this process has of sessions.
+func (s *Service) closeHere(ids ...SessionID) {
 	if s.cfg.Sessions == nil {
 		return
 	}
@@ -223,7 +231,7 @@ func (s *Service) closeEnded(ctx context.Context, seen *time.Time) error {
 		return fmt.Errorf("read ended sessions: %w", err)
 	}
 	*seen = now
-	s.closeSockets(ids...)
+	s.closeHere(ids...)
 	return nil
 }
 

@@ -232,7 +232,17 @@ func (s *Service) UpdateProfile(ctx context.Context, id UserID, u ProfileUpdate)
 		}
 		u.DisplayName = &name
 	}
-	return profileOf(s.q.updateProfile(ctx, id, u))
+	p, err := profileOf(s.q.updateProfile(ctx, id, u))
+	if err == nil && u.DisplayName != nil {
+		s.changed(id)
+	}
+	return p, err
+}
+
+func (s *Service) changed(id UserID) {
+	if s.cfg.Changed != nil {
+		s.cfg.Changed(id)
+	}
 }
 
 func profileOf(p Profile, found bool, err error) (Profile, error) {
@@ -292,6 +302,9 @@ func (s *Service) ChangeUser(ctx context.Context, admin Identity, id UserID, c C
 		return User{}, err
 	}
 	s.closeSockets(ended...)
+	if c.Role != nil {
+		s.changed(id)
+	}
 	return user, nil
 }
 

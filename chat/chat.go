@@ -48,10 +48,13 @@ const (
 // Config is what the Service needs.
 type Config struct {
 	DB     *store.DB
+	Bus    *store.Bus // nil: no other replica serves the database
 	Hub    *hub.Hub
 	Logger *slog.Logger
 	// MaxMembers is how many members a group may have; 0: 500.
 	MaxMembers int
+	// Person gives what others see of somebody.
+	Person func(context.Context, accounts.UserID) (accounts.User, error)
 	// Sent, if set, is told of every message after its commit: sending counts as
 	// having read. Of a repeat it is told again. It must not block.
 	Sent func(ConversationID, accounts.UserID, Seq)
@@ -59,12 +62,40 @@ type Config struct {
 
 // Service is the chat of this process.
 type Service struct {
-	cfg     Config
-	q       queries
-	byUser  *hub.Topics[accounts.UserID]
-	byConv  *hub.Topics[ConversationID]
-	gates   gates
-	writers []*writer
+	cfg    Config
+	q      queries
+	byUser *hub.Topics[accounts.UserID]
+	byConv *hub.Topics[ConversationID]
+	gates  gates
+	faces  *store.Topic[ConversationID, struct{}] // whose looks changed without an entry
+	// profiles are the people whose names or roles changed.
+	profiles *store.Topic[accounts.UserID, struct{}]
+	writers  []*writer
+	errands  chan func(context.Context)
+}
+
+// maxErrands is how much of what replicas tell waits to be told to clients, where that needs
+// the database. What comes beyond is left out.
+const maxErrands = 1000
+
+// errand has something done outside the order of the log. It does not block.
+func (s *Service) errand(do func(context.Context)) {
+	select {
+	case s.errands <- do:
+	default:
+	}
+}
+
+// runErrands does errands until ctx ends.
+func (s *Service) runErrands(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case do := <-s.errands:
+			do(ctx)
+		}
+	}
 }
 
 // writerCount is how many batches are committed at a time; docs/ARCHITECTURE.md says why.
@@ -76,12 +107,19 @@ func New(cfg Config) *Service {
 		cfg.MaxMembers = defaultMaxMembers
 	}
 	s := &Service{
-		cfg:    cfg,
-		q:      queries{cfg.DB},
-		byUser: hub.NewTopics[accounts.UserID](cfg.Hub),
-		byConv: hub.NewTopics[ConversationID](cfg.Hub),
+		cfg:     cfg,
+		q:       queries{cfg.DB},
+		byUser:  hub.NewTopics[accounts.UserID](cfg.Hub),
+		byConv:  hub.NewTopics[ConversationID](cfg.Hub),
+		errands: make(chan func(context.Context), maxErrands),
 	}
 	s.gates.init(s)
+	s.profiles = store.NewTopic(cfg.Bus, "profile", store.Same, func(user accounts.UserID, _ struct{}) {
+		s.errand(func(ctx context.Context) { s.showProfile(ctx, user) })
+	})
+	s.faces = store.NewTopic(cfg.Bus, "face", store.Same, func(id ConversationID, _ struct{}) {
+		s.errand(func(ctx context.Context) { s.showAgain(ctx, id) })
+	})
 	for range writerCount {
 		s.writers = append(s.writers, newWriter(s))
 	}
@@ -99,7 +137,10 @@ func (s *Service) Run(ctx context.Context) error {
 	// The gates go last: the writers deliver what they commit at the end.
 	delivering, stop := context.WithCancel(context.WithoutCancel(ctx))
 	go func() { writers.Wait(); stop() }()
+	var errands sync.WaitGroup
+	errands.Go(func() { s.runErrands(delivering) })
 	s.gates.run(delivering)
+	errands.Wait()
 	return nil
 }
 

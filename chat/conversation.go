@@ -47,10 +47,10 @@ func (s *Service) OpenDirect(ctx context.Context, me, other accounts.UserID) (Co
 	}
 	// From here on nothing stops halfway because who asked is gone.
 	ctx = context.WithoutCancel(ctx)
-	if found {
-		s.letIn(ctx, id, me, other)
-	} else if id, err = s.createDirect(ctx, me, other); err != nil {
-		return Conversation{}, err
+	if !found {
+		if id, err = s.createDirect(ctx, me, other); err != nil {
+			return Conversation{}, err
+		}
 	}
 	return s.Conversation(ctx, me, id)
 }
@@ -83,8 +83,7 @@ func (s *Service) createDirect(ctx context.Context, me, other accounts.UserID) (
 		}
 	}
 	if err == nil {
-		s.gates.reach(id, 1)
-		s.letIn(ctx, id, me, other) // it may be somebody else's, made meanwhile
+		s.gates.deliverFirst(ctx, id) // also somebody else's, made meanwhile
 	}
 	return id, err
 }

@@ -195,25 +195,29 @@ func TestSentIsToldOfRepeats(t *testing.T) {
 	}
 }
 
-// A conversation that was made without its members being told, as when the answer to the
-// commit was lost, comes to life when somebody opens it again.
-func TestOpenAgainSubscribes(t *testing.T) {
+// A conversation that was made without this replica being told, as when the answer to the
+// commit was lost, or the other replica died, is looked for, and its members are let in.
+func TestAdmittedUnheard(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	other := replica(t, b.db)
 	ann, ben := b.user("ann"), b.user("ben")
 	c := b.connect(ben)
-	if _, err := other.OpenDirect(t.Context(), ann, ben); err != nil {
+	id := other.group(ann)
+	if _, err := other.AddMembers(t.Context(), ann, id, []accounts.UserID{ben}); err != nil {
 		t.Fatal(err)
 	}
-	conversation, err := b.OpenDirect(t.Context(), ann, ben)
-	if err != nil {
-		t.Fatal(err)
-	}
+	other.send(ann, id, "welcome")
+	b.gates.doubt()
 	if f := c.next(); f.Type != "conversation" {
 		t.Fatalf("ben got %s", f.Type)
 	}
-	b.send(ann, conversation.ID, "live")
+	for want := Seq(2); want <= 3; want++ {
+		if e := c.entry(); e.Seq != want {
+			t.Fatalf("ben got %+v, not entry %d", e, want)
+		}
+	}
+	b.send(ann, id, "live")
 	if e := c.entry(); e.Body != "live" {
 		t.Fatalf("ben got %+v", e)
 	}

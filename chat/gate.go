@@ -8,6 +8,7 @@ import (
 
 	"parley/accounts"
 	"parley/hub"
+	"parley/store"
 )
 
 // gates is the delivery of the log to this replica's connections: a gate for every
@@ -19,11 +20,15 @@ import (
 type gates struct {
 	s      *Service
 	shards [64]gateShard
+	news   *store.Topic[ConversationID, hint] // to and from the other replicas
+
 	// doubts is how many more sweeps there are to be, because a hint may have been missed.
-	doubts  atomic.Int32
-	base    context.Context // of the reads of holes; ends with run
-	stop    context.CancelFunc
-	reading sync.WaitGroup
+	doubts atomic.Int32
+	look   chan struct{} // holds one when the next sweep should be at once
+
+	mu     sync.Mutex    // guards behind
+	behind []behind      // whose holes are to be read
+	read   chan struct{} // holds one when there are some
 }
 
 type gateShard struct {
@@ -38,25 +43,57 @@ type gate struct {
 	delivered Seq        // every entry up to here was published
 	known     Seq        // the highest seq heard of
 	gone      Seq        // who was a member before this entry may not be one any more
-	reading   bool       // a hole is being read
+	reading   bool       // a hole is being read, or will be
 	idle      bool       // nobody was interested when prune last came by
 }
 
-const (
-	sweepEvery = 2 * time.Second
-	// sweepsADoubt is how often the sweep looks after a doubt. Once would not do: a commit
-	// that was given up here may still happen there, when the disk answers again.
-	sweepsADoubt = 15
-	pruneEvery   = 5 * time.Minute
-	// holePage is how many entries one read of a hole takes.
-	holePage = 500
-)
+// hint says that the log of a conversation reaches Seq.
+type hint struct {
+	Seq Seq `json:"s"`
+	// Admits is the seq before the first entry that lets somebody in, who may be connected to
+	// a replica where nobody is in the conversation; nil if there is none.
+	Admits *Seq `json:"a,omitempty"`
+}
+
+func (h hint) merge(other hint) hint {
+	h.Seq = max(h.Seq, other.Seq)
+	if h.Admits == nil || other.Admits != nil && *other.Admits < *h.Admits {
+		h.Admits = other.Admits
+	}
+	return h
+}
+
+// hintOf is what there is to tell of new entries of one conversation.
+func hintOf(entries []Entry) hint {
+	h := hint{Seq: entries[len(entries)-1].Seq}
+	for _, e := range entries {
+		if len(e.admitted()) > 0 {
+			before := e.Seq - 1
+			h.Admits = &before
+			break
+		}
+	}
+	return h
+}
 
 func (g *gates) init(s *Service) {
 	g.s = s
-	g.base, g.stop = context.WithCancel(context.Background())
+	g.look, g.read = make(chan struct{}, 1), make(chan struct{}, 1)
 	for i := range g.shards {
 		g.shards[i].gates = make(map[ConversationID]*gate)
+	}
+	g.news = store.NewTopic(s.cfg.Bus, "entry", hint.merge, g.hear)
+	s.cfg.Bus.OnMissed(func(time.Time) {
+		g.doubt()
+		nudge(g.look)
+	})
+}
+
+// nudge puts one into a channel that holds one.
+func nudge(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
 	}
 }
 
@@ -120,8 +157,9 @@ func (g *gates) encode(e Entry) []byte {
 	return hub.EncodeEvent("entry", e)
 }
 
-// deliver publishes an entry that this replica committed, with its frame.
+// deliver publishes an entry that this replica committed, with its frame, and tells the others.
 func (g *gates) deliver(e Entry, frame []byte) {
+	g.news.Tell(e.ConversationID, hint{Seq: e.Seq})
 	gt := g.find(e.ConversationID)
 	if gt == nil {
 		return
@@ -148,6 +186,7 @@ func (g *gates) deliverChanges(ctx context.Context, entries []Entry) {
 		return
 	}
 	id := entries[0].ConversationID
+	g.news.Tell(id, hintOf(entries))
 	greetings := g.s.greet(ctx, entries...)
 	gt := g.find(id)
 	if gt == nil {
@@ -162,6 +201,23 @@ func (g *gates) deliverChanges(ctx context.Context, entries []Entry) {
 		case e.Seq > gt.delivered:
 			g.fetch(id, gt)
 		}
+	}
+}
+
+// deliverFirst delivers the beginning of a conversation that this replica made. It has been
+// delivered on return, unless another hint was followed already.
+func (g *gates) deliverFirst(ctx context.Context, id ConversationID) {
+	g.news.Tell(id, hint{Seq: 1, Admits: new(Seq)})
+	gt := g.find(id)
+	if gt == nil {
+		return
+	}
+	gt.known = max(gt.known, 1)
+	follow := gt.known > gt.delivered && !gt.reading
+	gt.reading = gt.reading || follow
+	gt.mu.Unlock()
+	if follow {
+		g.follow(ctx, []behind{{id, gt}})
 	}
 }
 
@@ -189,6 +245,14 @@ func (g *gates) pass(gt *gate, e Entry, greetings map[accounts.UserID][]byte) {
 	}
 }
 
+// hear follows what another replica tells.
+func (g *gates) hear(id ConversationID, h hint) {
+	if h.Admits != nil {
+		g.watch(id, *h.Admits)
+	}
+	g.hint(id, h.Seq)
+}
+
 // hint says that the conversation's log reaches seq.
 func (g *gates) hint(id ConversationID, seq Seq) {
 	gt := g.find(id)
@@ -202,140 +266,5 @@ func (g *gates) hint(id ConversationID, seq Seq) {
 	}
 }
 
-// reach is a hint that has been followed on return, unless somebody was at it already.
-func (g *gates) reach(id ConversationID, seq Seq) {
-	gt := g.find(id)
-	if gt == nil {
-		return
-	}
-	gt.known = max(gt.known, seq)
-	follow := gt.known > gt.delivered && !gt.reading
-	gt.reading = gt.reading || follow
-	gt.mu.Unlock()
-	if follow {
-		g.read(id, gt)
-	}
-}
-
-// fetch starts reading a hole, if nobody does. The gate's lock is held.
-func (g *gates) fetch(id ConversationID, gt *gate) {
-	if gt.reading {
-		return
-	}
-	gt.reading = true
-	g.reading.Add(1)
-	go func() {
-		defer g.reading.Done()
-		g.read(id, gt)
-	}()
-}
-
-// read publishes from the log until the gate is where the last hint said it should be.
-func (g *gates) read(id ConversationID, gt *gate) {
-	for {
-		gt.mu.Lock()
-		from := gt.delivered
-		if from >= gt.known || g.base.Err() != nil {
-			gt.reading = false
-			gt.mu.Unlock()
-			return
-		}
-		gt.mu.Unlock()
-
-		entries, err := g.s.q.entriesAfter(g.base, id, from, holePage)
-		greetings := g.s.greet(g.base, entries...)
-
-		gt.mu.Lock()
-		for _, e := range entries {
-			if e.Seq == gt.delivered+1 {
-				g.pass(gt, e, greetings)
-			}
-		}
-		if err != nil || gt.delivered == from {
-			// The sweep will come back to it.
-			gt.reading = false
-			g.doubt()
-			gt.mu.Unlock()
-			if err != nil && g.base.Err() == nil {
-				g.s.cfg.Logger.Warn("reading the log for delivery", "conversation_id", id, "err", err)
-			}
-			return
-		}
-		gt.mu.Unlock()
-	}
-}
-
 // doubt makes the next sweeps look.
 func (g *gates) doubt() { g.doubts.Store(sweepsADoubt) }
-
-// run sweeps until ctx ends, then waits for the reads under way.
-func (g *gates) run(ctx context.Context) {
-	sweep := time.NewTicker(sweepEvery)
-	prune := time.NewTicker(pruneEvery)
-	defer sweep.Stop()
-	defer prune.Stop()
-	defer g.reading.Wait()
-	defer g.stop()
-	g.doubt() // what a process before this one had sent may yet be committed
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-prune.C:
-			g.prune()
-		case <-sweep.C:
-			if g.doubts.Load() > 0 {
-				g.doubts.Add(-1)
-				g.sweep(ctx)
-			}
-		}
-	}
-}
-
-// sweep asks the log how far it is, for every conversation with a gate.
-func (g *gates) sweep(ctx context.Context) {
-	var ids []ConversationID
-	for i := range g.shards {
-		s := &g.shards[i]
-		s.mu.Lock()
-		for id := range s.gates {
-			ids = append(ids, id)
-		}
-		s.mu.Unlock()
-	}
-	const page = 5000
-	for len(ids) > 0 {
-		n := min(page, len(ids))
-		heads, err := g.s.q.lastSeqs(ctx, ids[:n])
-		if err != nil {
-			if ctx.Err() == nil {
-				g.s.cfg.Logger.Warn("sweeping for missed entries", "err", err)
-			}
-			g.doubt()
-			return
-		}
-		for _, h := range heads {
-			g.hint(h.id, h.last)
-		}
-		ids = ids[n:]
-	}
-}
-
-// prune forgets the gates of conversations that nobody here is in any more.
-func (g *gates) prune() {
-	for i := range g.shards {
-		s := &g.shards[i]
-		s.mu.Lock()
-		for id, gt := range s.gates {
-			gt.mu.Lock()
-			// Not at once: a gate may be there for somebody who is about to be let in.
-			unused := !gt.reading && !g.s.byConv.Any(id)
-			if unused && gt.idle {
-				delete(s.gates, id)
-			}
-			gt.idle = unused
-			gt.mu.Unlock()
-		}
-		s.mu.Unlock()
-	}
-}

@@ -2,7 +2,6 @@ package chat
 
 import (
 	"context"
-	"slices"
 
 	"parley/accounts"
 	"parley/hub"
@@ -47,26 +46,4 @@ func (s *Service) greet(ctx context.Context, entries ...Entry) map[accounts.User
 		greetings[c.user] = hub.EncodeEvent("conversation", c)
 	}
 	return greetings
-}
-
-// letIn lets those connections of members into a conversation that its entries have not let
-// in: another process made it, and nobody told this one.
-func (s *Service) letIn(ctx context.Context, id ConversationID, members ...accounts.UserID) {
-	strange := func(c *hub.Conn) bool { return !s.byConv.Has(id, c) }
-	members = slices.DeleteFunc(members, func(user accounts.UserID) bool { return !slices.ContainsFunc(s.byUser.Conns(user), strange) })
-	greetings := s.greet(ctx, Entry{ConversationID: id, Kind: KindCreated, Detail: Detail{UserIDs: members}})
-	for user, greeting := range greetings {
-		in, err := s.q.memberships(ctx, user, []ConversationID{id})
-		if err != nil {
-			s.cfg.Logger.Warn("letting in a member", "conversation_id", id, "user_id", user, "err", err)
-		}
-		for _, m := range in {
-			for _, c := range s.byUser.Conns(user) {
-				if strange(c) {
-					c.Send(greeting)
-					s.gates.join(c, m)
-				}
-			}
-		}
-	}
 }

@@ -64,7 +64,7 @@ func (s *Service) CreateGroup(ctx context.Context, me accounts.UserID, title str
 	if err != nil {
 		return Conversation{}, err
 	}
-	s.gates.reach(id, 1)
+	s.gates.deliverFirst(ctx, id)
 	return s.Conversation(ctx, me, id)
 }
 
@@ -112,6 +112,7 @@ func (s *Service) UpdateGroup(ctx context.Context, me accounts.UserID, id Conver
 	})
 	if err == nil && changed {
 		s.showAgain(context.WithoutCancel(ctx), id)
+		s.faces.Tell(id, struct{}{})
 	}
 	return err
 }

@@ -211,21 +211,53 @@ func (q queries) memberships(ctx context.Context, user accounts.UserID, ids []Co
 	})
 }
 
-const selectEntriesAfter = `
-SELECT ` + EntryColumns + ` FROM entries e
-WHERE e.conversation_id = $1 AND e.seq > $2 ORDER BY e.seq LIMIT $3`
+// selectEntriesBehind stops after so many entries, of all conversations together.
+const selectEntriesBehind = `
+SELECT ` + EntryColumns + `
+FROM unnest($1::uuid[], $2::bigint[]) AS b(id, after)
+CROSS JOIN LATERAL (SELECT * FROM entries l WHERE l.conversation_id = b.id AND l.seq > b.after ORDER BY l.seq LIMIT $3) e
+LIMIT $3`
 
-// entriesAfter reads the log for delivery; who gets the entries is the gate's business.
-func (q queries) entriesAfter(ctx context.Context, id ConversationID, after Seq, limit int) ([]Entry, error) {
-	rows, err := q.db.Query(ctx, selectEntriesAfter, id, after, limit)
+// entriesBehind reads the logs of conversations for delivery, each after a seq: those of one
+// conversation in their order. Who gets the entries is the gate's business.
+func (q queries) entriesBehind(ctx context.Context, from []head, limit int) ([]Entry, error) {
+	ids, after := make([]ConversationID, len(from)), make([]int64, len(from))
+	for i, h := range from {
+		ids[i], after[i] = h.id, int64(h.last)
+	}
+	rows, err := q.db.Query(ctx, selectEntriesBehind, ids, after, limit)
 	if err != nil {
 		return nil, err
 	}
 	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (Entry, error) { return ScanEntry(r) })
 }
 
+const selectAdmitted = `
+SELECT conversation_id, user_id, joined_seq FROM members
+WHERE added_at > now() - make_interval(secs => $1) AND until_seq IS NULL`
+
+// admission is that an entry let somebody into a conversation.
+type admission struct {
+	id     ConversationID
+	user   accounts.UserID
+	joined Seq
+}
+
+// admitted gives the memberships of the last while.
+func (q queries) admitted(ctx context.Context, within time.Duration) ([]admission, error) {
+	rows, err := q.db.Query(ctx, selectAdmitted, within.Seconds())
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (a admission, err error) {
+		err = r.Scan(&a.id, &a.user, &a.joined)
+		return a, err
+	})
+}
+
 const selectLastSeqs = `SELECT id, last_seq FROM conversations WHERE id = ANY($1::uuid[])`
 
+// head is how far a log reaches.
 type head struct {
 	id   ConversationID
 	last Seq

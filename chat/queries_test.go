@@ -17,7 +17,7 @@ func TestStatements(t *testing.T) {
 	}
 	statements := map[string]string{
 		"lockConversations": lockConversations, "appendMessages": appendMessages, "actOnMessage": actOnMessage,
-		"selectMembershipsOf": selectMembershipsOf, "selectEntriesAfter": selectEntriesAfter, "selectLastSeqs": selectLastSeqs,
+		"selectMembershipsOf": selectMembershipsOf, "selectEntriesBehind": selectEntriesBehind, "selectAdmitted": selectAdmitted, "selectLastSeqs": selectLastSeqs,
 		"selectDirect": selectDirect, "insertDirect": insertDirect, "insertGroup": insertGroup, "updateGroup": updateGroup,
 		"countActiveUsers": countActiveUsers, "selectStanding": selectStanding, "insertMembers": insertMembers, "insertEntries": insertEntries,
 		"selectMemberPage": selectMemberPage, "selectMembersAmong": selectMembersAmong, "updateRole": updateRole, "endMembership": endMembership,

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -29,9 +30,17 @@ type bundle struct {
 
 func setup(t *testing.T) *bundle { return replica(t, storetest.New(t)) }
 
-// replica starts a Service on a database that others may use too. A token is the id of
-// its user.
-func replica(t *testing.T, db *store.DB) *bundle {
+// replica starts a Service on a database that others may use too, which nobody tells it of. A
+// token is the id of its user.
+func replica(t *testing.T, db *store.DB) *bundle { return withBus(t, db, nil) }
+
+// linked starts a replica that hears of others like it.
+func linked(t *testing.T, db *store.DB) *bundle {
+	t.Helper()
+	return withBus(t, db, store.NewBus(db))
+}
+
+func withBus(t *testing.T, db *store.DB, bus *store.Bus) *bundle {
 	t.Helper()
 	h := hub.New(hub.Config{
 		Logger: slog.New(slog.DiscardHandler),
@@ -40,11 +49,19 @@ func replica(t *testing.T, db *store.DB) *bundle {
 		},
 		Translate: store.Problem,
 	})
-	s := New(Config{DB: db, Hub: h, Logger: slog.New(slog.DiscardHandler)})
+	s := New(Config{
+		DB: db, Bus: bus, Hub: h, Logger: slog.New(slog.DiscardHandler),
+		Person: accounts.New(accounts.Config{DB: db, Logger: slog.New(slog.DiscardHandler)}).User,
+	})
 	s.Frames(h.Mux())
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})
-	go func() { defer close(done); _ = s.Run(ctx) }()
+	var running sync.WaitGroup
+	running.Go(func() { _ = s.Run(ctx) })
+	if bus != nil {
+		running.Go(func() { _ = bus.Run(ctx) })
+	}
+	go func() { defer close(done); running.Wait() }()
 	srv := httptest.NewServer(h)
 	t.Cleanup(func() {
 		_ = h.Close(ctx)
@@ -91,7 +108,7 @@ func newClientID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
 // log reads a whole log and checks that its seqs are 1..N.
 func (b *bundle) log(id ConversationID) []Entry {
 	b.t.Helper()
-	entries, err := b.q.entriesAfter(b.t.Context(), id, 0, 1_000_000)
+	entries, err := b.q.entriesBehind(b.t.Context(), []head{{id, 0}}, 1_000_000)
 	if err != nil {
 		b.t.Fatal(err)
 	}

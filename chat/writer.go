@@ -296,6 +296,7 @@ func (w *writer) settle(batch []*pending) {
 		if sent.Repeat {
 			p.done(sent, nil)
 			// Perhaps stored by an attempt whose answer was lost, and nobody was told.
+			s.gates.news.Tell(p.ConversationID, hint{Seq: r.seq})
 			s.gates.hint(p.ConversationID, r.seq)
 			s.sent(p, r.seq)
 			continue

@@ -124,6 +124,19 @@ func (t *Topics[K]) Keys(c *Conn) []K {
 	return slices.Clone(t.keys[c])
 }
 
+// AllKeys gives every key that somebody is interested in.
+func (t *Topics[K]) AllKeys() (keys []K) {
+	for i := range t.shards {
+		s := &t.shards[i]
+		s.mu.RLock()
+		for k := range s.conns {
+			keys = append(keys, k)
+		}
+		s.mu.RUnlock()
+	}
+	return keys
+}
+
 // Conns gives the connections interested in k, as a copy.
 func (t *Topics[K]) Conns(k K) []*Conn {
 	s := t.shard(k)

@@ -29,6 +29,7 @@ import (
 // Config is what the Service needs.
 type Config struct {
 	DB             *store.DB
+	Bus            *store.Bus // nil: no other replica serves the database
 	Hub            *hub.Hub
 	Logger         *slog.Logger
 	ByConversation *hub.Topics[chat.ConversationID]
@@ -39,7 +40,9 @@ type Config struct {
 type Service struct {
 	cfg      Config
 	q        queries
-	watchers *hub.Topics[accounts.UserID] // the connections that watch somebody
+	changes  *store.Topic[accounts.UserID, struct{}] // to and from the other replicas: who came or left
+	typists  *store.Topic[Typing, struct{}]          // who is typing
+	watchers *hub.Topics[accounts.UserID]            // the connections that watch somebody
 	showing  *hub.Topics[shown]
 	wake     chan struct{} // holds one when there is something to write or to tell
 
@@ -49,7 +52,7 @@ type Service struct {
 	mu     sync.Mutex // guards what follows
 	here   map[accounts.UserID]*person
 	untold map[accounts.UserID]struct{} // whose watchers are to be told how they are now
-	typing map[typist]time.Time         // when somebody was last said to be typing
+	typing map[Typing]time.Time         // when somebody was last said to be typing
 }
 
 // person is somebody with a connection here, or with one until just now.
@@ -101,8 +104,19 @@ func New(cfg Config) *Service {
 	s := &Service{
 		cfg: cfg, q: queries{cfg.DB, uuid.New()}, wake: make(chan struct{}, 1),
 		watchers: hub.NewTopics[accounts.UserID](cfg.Hub), showing: hub.NewTopics[shown](cfg.Hub), overtaken: make(map[*hub.Conn]bool),
-		here: make(map[accounts.UserID]*person), untold: make(map[accounts.UserID]struct{}), typing: make(map[typist]time.Time),
+		here: make(map[accounts.UserID]*person), untold: make(map[accounts.UserID]struct{}), typing: make(map[Typing]time.Time),
 	}
+	s.changes = store.NewTopic(cfg.Bus, "presence", store.Same, func(user accounts.UserID, _ struct{}) {
+		if s.watchers.Any(user) {
+			s.noteChanged(user)
+			s.rouse()
+		}
+	})
+	s.typists = store.NewTopic(cfg.Bus, "typing", store.Same, func(t Typing, _ struct{}) { s.tellTyping(t) }).Fleeting()
+	cfg.Bus.OnMissed(func(time.Time) {
+		s.noteChanged(s.watchers.AllKeys()...)
+		s.rouse()
+	})
 	cfg.Hub.OnOpen(s.arrive)
 	return s
 }
@@ -284,8 +298,17 @@ func (s *Service) doubt() {
 	}
 }
 
-// change notes that the watchers of some people are to be told how those are now.
+// change notes that the watchers of some people are to be told how those are now, here and on
+// the other replicas.
 func (s *Service) change(users []accounts.UserID) {
+	for _, user := range users {
+		s.changes.Tell(user, struct{}{})
+	}
+	s.noteChanged(users...)
+}
+
+// noteChanged is change for the watchers here.
+func (s *Service) noteChanged(users ...accounts.UserID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, user := range users {
@@ -310,7 +333,7 @@ func (s *Service) tell(ctx context.Context) error {
 	for batch := range slices.Chunk(slices.Collect(maps.Keys(watches)), batchRows) {
 		seen, err := s.q.seenBy(ctx, batch)
 		if err != nil {
-			s.change(slices.Collect(maps.Keys(untold)))
+			s.noteChanged(slices.Collect(maps.Keys(untold))...)
 			return fmt.Errorf("find who may know: %w", err)
 		}
 		s.send(seen, watches)

@@ -13,11 +13,6 @@ import (
 // who are told stop showing it after 5 seconds, or when the message comes.
 const typingEvery = 2500 * time.Millisecond
 
-type typist struct {
-	conversation chat.ConversationID
-	user         accounts.UserID
-}
-
 // Typing is the event: somebody is typing.
 type Typing struct {
 	ConversationID chat.ConversationID `json:"conversation_id"`
@@ -34,14 +29,15 @@ func (s *Service) frameTyping(_ context.Context, r *hub.Request) (any, error) {
 	if !s.cfg.ByConversation.Has(data.ConversationID, r.Conn) {
 		return nil, chat.ErrNotMember
 	}
-	t := typist{data.ConversationID, accounts.UserID(r.Conn.UserID)}
+	t := Typing{data.ConversationID, accounts.UserID(r.Conn.UserID)}
 	if s.mayType(t, time.Now()) {
 		s.tellTyping(t)
+		s.typists.Tell(t, struct{}{})
 	}
 	return struct{}{}, nil
 }
 
-func (s *Service) mayType(t typist, now time.Time) bool {
+func (s *Service) mayType(t Typing, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if now.Sub(s.typing[t]) < typingEvery {
@@ -53,14 +49,14 @@ func (s *Service) mayType(t typist, now time.Time) bool {
 
 // tellTyping tells the others' connections, but for those that said that they show another
 // conversation, or none.
-func (s *Service) tellTyping(t typist) {
+func (s *Service) tellTyping(t Typing) {
 	var frame []byte
-	for _, c := range s.cfg.ByConversation.Conns(t.conversation) {
-		if accounts.UserID(c.UserID) == t.user || !s.shows(c, t.conversation) {
+	for _, c := range s.cfg.ByConversation.Conns(t.ConversationID) {
+		if accounts.UserID(c.UserID) == t.UserID || !s.shows(c, t.ConversationID) {
 			continue
 		}
 		if frame == nil {
-			frame = hub.EncodeEvent("typing", Typing{t.conversation, t.user})
+			frame = hub.EncodeEvent("typing", t)
 		}
 		c.Send(frame)
 	}

@@ -108,10 +108,10 @@ func TestTypingThrottle(t *testing.T) {
 	}
 	c.wantTold(names, "ann types")
 
-	who, elsewhere := typist{id, ben}, typist{chat.ConversationID(ann), ben}
+	who, elsewhere := Typing{id, ben}, Typing{chat.ConversationID(ann), ben}
 	now := time.Now()
 	for _, step := range []struct {
-		who  typist
+		who  Typing
 		in   time.Duration
 		want bool
 	}{

@@ -1,6 +1,7 @@
 package receipts
 
 import (
+	"bytes"
 	"context"
 	"slices"
 	"time"
@@ -37,11 +38,23 @@ WITH moved AS (
      WHERE excluded.delivered_seq > r.delivered_seq OR excluded.read_seq > r.read_seq OR $5
     RETURNING conversation_id, user_id, delivered_seq, read_seq, delivered_at = statement_timestamp() OR $5 AS arrived
 )
-SELECT v.conversation_id, v.user_id, v.delivered_seq, v.read_seq, v.arrived, p.id, u.read_receipts AND p.read_receipts
-FROM moved v
+` + withPeers + `FROM moved v` + peers
+
+// withPeers and peers are what is told of marks v: the other side of a direct conversation, and
+// whether the two tell each other what they have read.
+const (
+	withPeers = `SELECT v.conversation_id, v.user_id, v.delivered_seq, v.read_seq, v.arrived, p.id, u.read_receipts AND p.read_receipts
+`
+	peers = `
 JOIN conversations c ON c.id = v.conversation_id
 JOIN users u ON u.id = v.user_id
 LEFT JOIN users p ON c.kind = 'direct' AND p.id = CASE v.user_id WHEN c.direct_low THEN c.direct_high ELSE c.direct_low END`
+)
+
+// selectMoved gives the marks in some conversations that moved within so many seconds.
+const selectMoved = withPeers + `
+FROM (SELECT *, true AS arrived FROM receipts
+    WHERE conversation_id = ANY($1::uuid[]) AND greatest(delivered_at, read_at) > now() - make_interval(secs => $2)) v` + peers
 
 // Event is a receipt as clients get it.
 type Event struct {
@@ -121,21 +134,55 @@ func (q queries) raise(ctx context.Context, rows []owner, to map[owner]marks, ag
 	}
 	each := slices.Compact(slices.Clone(conversations))
 	b := &pgx.Batch{}
-	b.Queue(raiseMarks, conversations, users, delivered, read, again).Query(func(r pgx.Rows) (err error) {
-		moved, err = pgx.CollectRows(r, func(row pgx.CollectableRow) (v raised, err error) {
+	b.Queue(raiseMarks, conversations, users, delivered, read, again).Query(collect(&moved))
+	queueLowest(b, each, again, &risen)
+	err = q.db.SendBatch(ctx, b).Close()
+	return moved, risen, err
+}
+
+// collect takes the rows of raised.
+func collect(moved *[]raised) func(pgx.Rows) error {
+	return func(r pgx.Rows) (err error) {
+		*moved, err = pgx.CollectRows(r, func(row pgx.CollectableRow) (v raised, err error) {
 			err = row.Scan(&v.ConversationID, &v.UserID, &v.DeliveredSeq, &v.ReadSeq, &v.arrived, &v.peer, &v.tells)
 			return v, err
 		})
 		return err
-	})
-	b.Queue(lockLowest, each)
-	b.Queue(raiseLowest, each, again).Query(func(r pgx.Rows) (err error) {
-		risen, err = pgx.CollectRows(r, func(row pgx.CollectableRow) (l lowest, err error) {
+	}
+}
+
+// queueLowest raises the lowest marks of the groups among conversations; again: it gives them
+// also where they did not rise.
+func queueLowest(b *pgx.Batch, of []chat.ConversationID, again bool, risen *[]lowest) {
+	b.Queue(lockLowest, of)
+	b.Queue(raiseLowest, of, again).Query(func(r pgx.Rows) (err error) {
+		*risen, err = pgx.CollectRows(r, func(row pgx.CollectableRow) (l lowest, err error) {
 			err = row.Scan(&l.ConversationID, &l.DeliveredSeq, &l.author)
 			return l, err
 		})
 		return err
 	})
+}
+
+// movedWithin gives the marks in some conversations that moved within the last while, and what
+// everybody has in the groups among them.
+func (q queries) movedWithin(ctx context.Context, of []chat.ConversationID, d time.Duration) (moved []raised, risen []lowest, err error) {
+	rows, err := q.db.Query(ctx, selectMoved, of, d.Seconds())
+	if err == nil {
+		err = collect(&moved)(rows)
+	}
+	var groups []chat.ConversationID
+	for _, r := range moved {
+		if r.peer == nil {
+			groups = append(groups, r.ConversationID)
+		}
+	}
+	if err != nil || len(groups) == 0 {
+		return moved, nil, err
+	}
+	slices.SortFunc(groups, func(a, b chat.ConversationID) int { return bytes.Compare(a[:], b[:]) })
+	b := &pgx.Batch{}
+	queueLowest(b, slices.Compact(groups), true, &risen)
 	err = q.db.SendBatch(ctx, b).Close()
 	return moved, risen, err
 }

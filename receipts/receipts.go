@@ -7,6 +7,7 @@ package receipts
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -22,6 +23,7 @@ import (
 // Config is what the Service needs.
 type Config struct {
 	DB             *store.DB
+	Bus            *store.Bus // nil: no other replica serves the database
 	Logger         *slog.Logger
 	ByConversation *hub.Topics[chat.ConversationID]
 	ByUser         *hub.Topics[accounts.UserID]
@@ -31,10 +33,12 @@ type Config struct {
 type Service struct {
 	cfg  Config
 	q    queries
-	wake chan struct{} // holds one when there is something to write
+	news *store.Topic[audience, told] // to and from the other replicas
+	wake chan struct{}                // holds one when there is something to write, or to look for
 
-	mu      sync.Mutex // guards pending
+	mu      sync.Mutex // guards what follows
 	pending map[owner]marks
+	missed  time.Time // since when others' marks may have been missed; zero: none were
 
 	unsure bool // the last write may have been done, and nobody told; flush alone touches it
 }
@@ -58,7 +62,10 @@ const (
 
 // New makes a Service.
 func New(cfg Config) *Service {
-	return &Service{cfg: cfg, q: queries{cfg.DB}, wake: make(chan struct{}, 1), pending: make(map[owner]marks)}
+	s := &Service{cfg: cfg, q: queries{cfg.DB}, wake: make(chan struct{}, 1), pending: make(map[owner]marks)}
+	s.news = store.NewTopic(cfg.Bus, "receipt", told.merge, s.hear)
+	cfg.Bus.OnMissed(s.miss)
+	return s
 }
 
 // Delivered notes that a device of the user has the conversation up to seq.
@@ -77,6 +84,11 @@ func (s *Service) raise(o owner, m marks) {
 	have := s.pending[o]
 	s.pending[o] = marks{max(have.delivered, m.delivered), max(have.read, m.read)}
 	s.mu.Unlock()
+	s.rouse()
+}
+
+// rouse makes Run write soon.
+func (s *Service) rouse() {
 	select {
 	case s.wake <- struct{}{}:
 	default:
@@ -93,7 +105,7 @@ func (s *Service) Run(ctx context.Context) error {
 			return s.flush(context.WithoutCancel(ctx))
 		case <-s.wake:
 		}
-		err := s.flush(ctx)
+		err := errors.Join(s.flush(ctx), s.findMissed(ctx))
 		if failing != (err != nil) && ctx.Err() == nil { // an outage is two lines, not five a second
 			if failing = err != nil; failing {
 				s.cfg.Logger.Warn("writing receipts fails; trying again", "err", err)
@@ -148,36 +160,6 @@ func (s *Service) write(ctx context.Context, rows []owner, taken map[owner]marks
 	if err != nil {
 		return fmt.Errorf("write receipts: %w", err)
 	}
-	for _, r := range moved {
-		switch {
-		case r.peer == nil: // in a group
-			s.publish(r.Event, r.UserID)
-		case *r.tells:
-			s.publish(r.Event, r.UserID, *r.peer)
-		default:
-			s.publish(r.Event, r.UserID)
-			if r.arrived { // else the moment of reading is what this would tell
-				r.ReadSeq = 0
-				s.publish(r.Event, *r.peer)
-			}
-		}
-	}
-	for _, l := range risen {
-		s.publish(l.Event, l.author)
-	}
+	s.tell(moved, risen, s.publish)
 	return nil
-}
-
-// publish tells people's connections, encoding once and only if there are any.
-func (s *Service) publish(e Event, to ...accounts.UserID) {
-	var frame []byte
-	for _, user := range to {
-		if !s.cfg.ByUser.Any(user) {
-			continue
-		}
-		if frame == nil {
-			frame = hub.EncodeEvent("receipt", e)
-		}
-		s.cfg.ByUser.Publish(user, frame)
-	}
 }

@@ -123,6 +123,26 @@ func configureConn(c *pgx.ConnConfig) {
 	c.DialFunc = d.DialContext
 }
 
+// connect makes a connection of its own, beside the pool. Calls on it get no deadline from here.
+func (db *DB) connect(ctx context.Context) (*pgx.Conn, error) {
+	conn, err := pgx.ConnectConfig(ctx, db.pool.Config().ConnConfig)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the database: %w", err)
+	}
+	if err := prepareSession(ctx, conn); err != nil {
+		closeConn(ctx, conn)
+		return nil, err
+	}
+	return conn, nil
+}
+
+// closeConn says goodbye, if the server still listens.
+func closeConn(ctx context.Context, conn *pgx.Conn) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), pingTimeout)
+	defer cancel()
+	_ = conn.Close(ctx) // it is gone either way
+}
+
 // bounded gives ctx a deadline if it has none.
 func bounded(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	if _, ok := ctx.Deadline(); ok {

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"time"
 
@@ -22,26 +23,37 @@ func (s *Server) routeHealth(r chi.Router) {
 
 // healthz says that the process runs.
 func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) {
-	writeHealth(w, http.StatusOK, "ok")
+	writeHealth(w, http.StatusOK, health{Status: "ok"})
 }
 
-// readyz says whether requests should be sent here.
+// readyz says whether requests should be sent here, and what is wrong although they should.
 func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case s.draining.Load():
-		writeHealth(w, http.StatusServiceUnavailable, "draining")
+		writeHealth(w, http.StatusServiceUnavailable, health{Status: "draining"})
 	case s.ready.ask(r.Context()) != nil:
-		writeHealth(w, http.StatusServiceUnavailable, "unavailable")
+		writeHealth(w, http.StatusServiceUnavailable, health{Status: "unavailable"})
 	default:
-		writeHealth(w, http.StatusOK, "ok")
+		h := health{Status: "ok"}
+		if s.cfg.Degraded != nil {
+			if h.Detail = s.cfg.Degraded(); h.Detail != "" {
+				h.Status = "degraded"
+			}
+		}
+		writeHealth(w, http.StatusOK, h)
 	}
 }
 
-func writeHealth(w http.ResponseWriter, status int, word string) {
+type health struct {
+	Status string `json:"status"`
+	Detail string `json:"detail,omitempty"`
+}
+
+func writeHealth(w http.ResponseWriter, status int, h health) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	_, _ = w.Write([]byte(`{"status":"` + word + "\"}\n")) // the client may be gone
+	_ = json.NewEncoder(w).Encode(h) // the client may be gone
 }
 
 // readiness asks one check at a time and remembers its answer for a moment.

@@ -50,6 +50,8 @@ type Config struct {
 	RateLimits bool
 	// Ready says whether requests can be served, within 2 s; nil: always.
 	Ready func(context.Context) error
+	// Degraded says in a sentence what is worse than it should be, "" if nothing is; nil: never.
+	Degraded func() string
 }
 
 // Server answers HTTP requests. Register operations before serving.

@@ -1,0 +1,149 @@
+package chat
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"parley/accounts"
+	"parley/store/storetest"
+)
+
+// event waits for the next event of a kind.
+func (c *client) event(kind string) frame {
+	c.t.Helper()
+	for {
+		if f := c.next(); f.Type == kind {
+			return f
+		}
+	}
+}
+
+// Whoever is connected to another replica gets what happens here, from the first moment on:
+// conversations that are made, messages, people who come and go, and what no entry says.
+func TestAcrossReplicas(t *testing.T) {
+	t.Parallel()
+	db := storetest.New(t)
+	one, two := linked(t, db), linked(t, db)
+	ann, ben, eve := one.user("ann"), one.user("ben"), one.user("eve")
+	b, e := two.connect(ben), two.connect(eve)
+	c, err := one.OpenDirect(t.Context(), ann, ben)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f := b.next(); f.Type != "conversation" || decode[Conversation](t, f.Data).ID != c.ID {
+		t.Fatalf("ben gets %s %s", f.Type, f.Data)
+	}
+	one.send(ann, c.ID, "hello")
+	for want := Seq(1); want <= 2; want++ {
+		if got := b.entry(); got.ConversationID != c.ID || got.Seq != want {
+			t.Fatalf("ben gets %+v, not entry %d", got, want)
+		}
+	}
+
+	id := one.group(ann)
+	if _, err := one.AddMembers(t.Context(), ann, id, []accounts.UserID{ben, eve}); err != nil {
+		t.Fatal(err)
+	}
+	a := one.connect(ann)
+	two.send(ben, id, "from there")
+	if got := a.entry(); got.Body != "from there" {
+		t.Fatalf("ann gets %+v", got)
+	}
+	if _, err := two.Act(t.Context(), Action{Kind: KindReactionAdded, ConversationID: id, SenderID: ben, TargetSeq: 4, Emoji: "👋"}); err != nil {
+		t.Fatal(err)
+	}
+	if got := a.entry(); got.Kind != KindReactionAdded {
+		t.Fatalf("ann gets %+v", got)
+	}
+	share := true
+	if err := one.UpdateGroup(t.Context(), ann, id, GroupUpdate{ShareHistory: &share}); err != nil {
+		t.Fatal(err)
+	}
+	for face := (Conversation{}); !face.ShareHistory; {
+		face = decode[Conversation](t, e.event("conversation").Data)
+	}
+	if err := one.RemoveMember(t.Context(), ann, id, eve); err != nil {
+		t.Fatal(err)
+	}
+	for got := (Entry{}); got.Kind != KindMemberRemoved; {
+		got = e.entry()
+	}
+	one.send(ann, id, "eve is gone")
+	for got := (Entry{}); got.Body != "eve is gone"; {
+		got = b.entry()
+	}
+	two.byUser.Publish(eve, []byte(`{"type":"end"}`))
+	if f := e.next(); f.Type != "end" {
+		t.Errorf("eve gets %s %s after her removal", f.Type, f.Data)
+	}
+
+	one.exec(`UPDATE users SET display_name = 'Annabel' WHERE username = 'ann'`)
+	one.ProfileChanged(ann)
+	for _, c := range []*client{a, b} {
+		if got := decode[accounts.User](t, c.event("user").Data); got.DisplayName != "Annabel" || got.ID != ann {
+			t.Errorf("they hear of %+v", got)
+		}
+	}
+	two.byUser.Publish(eve, []byte(`{"type":"end"}`))
+	if f := e.next(); f.Type != "end" {
+		t.Errorf("eve, who shares nothing with ann, gets %s %s", f.Type, f.Data)
+	}
+}
+
+// Three replicas send into the same conversations at once: every connection gets every entry in
+// its order, whichever replica it is connected to.
+func TestOrderAcrossReplicas(t *testing.T) {
+	t.Parallel()
+	db := storetest.New(t)
+	replicas := []*bundle{linked(t, db), linked(t, db), linked(t, db)}
+	ann, ben := replicas[0].user("ann"), replicas[0].user("ben")
+	const conversations, each = 3, 40
+	var ids []ConversationID
+	for range conversations {
+		ids = append(ids, replicas[0].group(ann, ben))
+	}
+	var clients []*client
+	for _, r := range replicas {
+		clients = append(clients, r.connect(ann), r.connect(ben))
+	}
+	errs := make(chan error, len(replicas))
+	for n, r := range replicas {
+		go func() {
+			for i := range each {
+				for _, id := range ids {
+					_, err := r.Send(t.Context(), Outgoing{ConversationID: id, SenderID: ben, ClientID: uuid.Must(uuid.NewV7()), Body: fmt.Sprint(n, i)})
+					if err != nil {
+						errs <- err
+						return
+					}
+				}
+			}
+			errs <- nil
+		}()
+	}
+	for range replicas {
+		if err := <-errs; err != nil {
+			t.Fatal(err)
+		}
+	}
+	last := Seq(1 + each*len(replicas))
+	for i, c := range clients {
+		at := make(map[ConversationID]Seq)
+		for _, id := range ids {
+			at[id] = 1 // they connected after the beginning
+		}
+		for slices.ContainsFunc(ids, func(id ConversationID) bool { return at[id] < last }) {
+			e := c.entry()
+			if e.Seq == 1 {
+				continue // of a gate that was there before the connection
+			}
+			if e.Seq != at[e.ConversationID]+1 {
+				t.Fatalf("client %d gets %d after %d", i, e.Seq, at[e.ConversationID])
+			}
+			at[e.ConversationID] = e.Seq
+		}
+	}
+}

@@ -1,0 +1,215 @@
+package chat
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+)
+
+const (
+	sweepEvery = time.Second
+	// sweepShare is of how many parts of the time sweeping takes one at most: with very many
+	// conversations it comes less often.
+	sweepShare = 20
+	// sweepsADoubt is how often the sweep looks after a doubt. Once would not do: a commit
+	// that was given up here may still happen there, when the disk answers again.
+	sweepsADoubt = 30
+	// sweepPage is how many conversations one statement asks about.
+	sweepPage  = 5000
+	pruneEvery = 5 * time.Minute
+	// holePage is how many entries one read takes, of all conversations together.
+	holePage = 1000
+	// admittedOverlap is how long before the last look a membership may have been written and
+	// yet not have been seen: longer than any transaction lives.
+	admittedOverlap = 30 * time.Second
+)
+
+// behind is a gate that lacks what the log has.
+type behind struct {
+	id ConversationID
+	*gate
+}
+
+// fetch has a hole read, if nobody is at it. The gate's lock is held.
+func (g *gates) fetch(id ConversationID, gt *gate) {
+	if gt.reading {
+		return
+	}
+	gt.reading = true
+	g.queue(behind{id, gt})
+}
+
+func (g *gates) queue(list ...behind) {
+	g.mu.Lock()
+	g.behind = append(g.behind, list...)
+	g.mu.Unlock()
+	nudge(g.read)
+}
+
+// readHoles reads holes until ctx ends: those of all gates that are behind by one statement,
+// and what falls behind meanwhile by the next.
+func (g *gates) readHoles(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-g.read:
+		}
+		g.mu.Lock()
+		list := g.behind
+		g.behind = nil
+		g.mu.Unlock()
+		g.follow(ctx, list)
+	}
+}
+
+// follow publishes from the log what gates lack: as much as one read takes, and what is left
+// is queued.
+func (g *gates) follow(ctx context.Context, list []behind) {
+	from := make([]head, len(list))
+	for i, b := range list {
+		b.mu.Lock()
+		from[i] = head{b.id, b.delivered}
+		b.mu.Unlock()
+	}
+	entries, err := g.s.q.entriesBehind(ctx, from, holePage)
+	if err != nil && ctx.Err() == nil {
+		g.s.cfg.Logger.Warn("reading the log for delivery", "conversations", len(list), "err", err)
+	}
+	of := make(map[ConversationID][]Entry, len(list))
+	for _, e := range entries {
+		of[e.ConversationID] = append(of[e.ConversationID], e)
+	}
+	more := len(entries) == holePage
+	for i, b := range list {
+		g.publish(ctx, b, from[i].last, of[b.id], more)
+	}
+}
+
+// publish passes what was read after a seq. more says that there may be more than was read.
+func (g *gates) publish(ctx context.Context, b behind, after Seq, entries []Entry, more bool) {
+	greetings := g.s.greet(ctx, entries...)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, e := range entries {
+		if e.Seq == b.delivered+1 {
+			g.pass(b.gate, e, greetings)
+		}
+	}
+	switch {
+	case b.delivered >= b.known:
+		b.reading = false
+	case b.delivered > after || more:
+		g.queue(b)
+	default: // it could not be read, or is not there yet: the sweep comes back to it
+		b.reading = false
+		g.doubt()
+	}
+}
+
+// run follows hints, and sweeps for those that were missed, until ctx ends.
+func (g *gates) run(ctx context.Context) {
+	var reading sync.WaitGroup
+	reading.Go(func() { g.readHoles(ctx) })
+	defer reading.Wait()
+	prune := time.NewTicker(pruneEvery)
+	defer prune.Stop()
+	g.doubt() // what a process before this one had sent may yet be committed
+	looked := time.Now()
+	next := time.NewTimer(sweepEvery)
+	defer next.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-prune.C:
+			g.prune()
+			continue
+		case <-g.look:
+		case <-next.C:
+		}
+		began := time.Now()
+		// Alone, what is committed here is what there is to deliver.
+		if !g.s.cfg.Bus.Alone() || g.doubts.Load() > 0 {
+			g.doubts.Add(-1)
+			if g.sweep(ctx, began.Sub(looked)) {
+				looked = began
+			}
+		} else {
+			looked = began
+		}
+		next.Reset(max(sweepEvery, sweepShare*time.Since(began)))
+	}
+}
+
+// sweep asks the log how far it is, for every conversation with a gate, and who was let into
+// others within the time since the last look. It says whether that was answered.
+func (g *gates) sweep(ctx context.Context, since time.Duration) bool {
+	err := g.sweepAdmitted(ctx, since)
+	if err == nil {
+		err = g.sweepGates(ctx)
+	}
+	if err != nil && ctx.Err() == nil {
+		g.s.cfg.Logger.Warn("sweeping for missed entries", "err", err)
+		g.doubt()
+	}
+	return err == nil
+}
+
+func (g *gates) sweepGates(ctx context.Context) error {
+	var ids []ConversationID
+	for i := range g.shards {
+		s := &g.shards[i]
+		s.mu.Lock()
+		for id := range s.gates {
+			ids = append(ids, id)
+		}
+		s.mu.Unlock()
+	}
+	for page := range slices.Chunk(ids, sweepPage) {
+		heads, err := g.s.q.lastSeqs(ctx, page)
+		if err != nil {
+			return err
+		}
+		for _, h := range heads {
+			g.hint(h.id, h.last)
+		}
+	}
+	return nil
+}
+
+// sweepAdmitted finds conversations that nobody here was in, and that somebody who is connected
+// here was let into by another replica.
+func (g *gates) sweepAdmitted(ctx context.Context, since time.Duration) error {
+	admissions, err := g.s.q.admitted(ctx, since+admittedOverlap)
+	if err != nil {
+		return err
+	}
+	for _, a := range admissions {
+		if g.s.byUser.Any(a.user) {
+			g.watch(a.id, a.joined-1)
+			g.hint(a.id, a.joined)
+		}
+	}
+	return nil
+}
+
+// prune forgets the gates of conversations that nobody here is in any more.
+func (g *gates) prune() {
+	for i := range g.shards {
+		s := &g.shards[i]
+		s.mu.Lock()
+		for id, gt := range s.gates {
+			gt.mu.Lock()
+			// Not at once: a gate may be there for somebody who is about to be let in.
+			unused := !gt.reading && !g.s.byConv.Any(id)
+			if unused && gt.idle {
+				delete(s.gates, id)
+			}
+			gt.idle = unused
+			gt.mu.Unlock()
+		}
+		s.mu.Unlock()
+	}
+}

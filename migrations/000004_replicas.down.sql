@@ -1,0 +1,2 @@
+ALTER TABLE members DROP COLUMN added_at;
+DROP TABLE replicas;

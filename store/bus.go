@@ -1,0 +1,298 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+)
+
+// Bus carries news between the replicas that serve one database, by NOTIFY on one channel.
+// It is fast, and promises nothing: news may come twice, late or never, and whoever needs to be
+// sure looks at the database as well. A Topic is one kind of news.
+//
+// NOTIFY inside the transaction of a message would serialise all commits of the database, so
+// news is sent afterwards, by a connection of its own, whose commits do not wait for the disk.
+// While one is being sent the next gather: alone when idle, many under load. A second connection
+// listens. Neither comes from the pool, and a pooler that gives a connection to somebody else
+// after each transaction cannot carry the listening one.
+//
+// A replica that is alone tells nothing. It knows of the others by a lease that each renews in
+// the database, and by hearing them.
+type Bus struct {
+	db     *DB
+	log    *slog.Logger
+	id     uuid.UUID
+	topics map[string]topic
+	missed []func(since time.Time)
+
+	wake chan struct{} // holds one when there is something to send
+	beat chan struct{} // holds one when the others should hear of this replica at once
+
+	mu sync.Mutex // guards what waits in the topics
+
+	known   map[uuid.UUID]bool // the other replicas, as last seen; Run alone touches it
+	others  atomic.Int64       // until when (Unix ns) there may be other replicas
+	heard   atomic.Int64       // when (Unix ns) this replica last heard itself
+	hearing atomic.Bool
+}
+
+// topic is a Topic of whatever it is about.
+type topic interface {
+	take(lines [][]byte) [][]byte
+	settle(sent bool)
+	hear(data []byte) error
+}
+
+const (
+	channel = "parley"
+	// gather is the shortest time between two NOTIFYs: at most some three hundred a second,
+	// each of which wakes every replica.
+	gather = 3 * time.Millisecond
+	// maxPayload keeps below PostgreSQL's limit of 8,000 bytes.
+	maxPayload = 7000
+	// beatEvery is how often a replica renews its lease and says so on the channel.
+	beatEvery = 2 * time.Second
+	// leaseTime is how long a replica counts as there after it last said so.
+	leaseTime = 10 * time.Second
+	// deafAfter is how long a replica may not hear itself before its listening connection is
+	// given up.
+	deafAfter = 6 * time.Second
+	// company is how long after the last sign of another replica this one goes on as if there
+	// were one.
+	company = 30 * time.Second
+	// sendTimeout bounds one NOTIFY, and one beat.
+	sendTimeout = 4 * time.Second
+	// fullQueue is from how full PostgreSQL's queue of notifications is on that it is warned of:
+	// it holds 8 GB that somebody has not read, and when it is full commits with a NOTIFY fail.
+	fullQueue = 0.25
+)
+
+// NewBus makes the bus of a replica. Make the topics before it runs.
+func NewBus(db *DB) *Bus {
+	b := &Bus{
+		db: db, log: db.logger, id: uuid.New(), topics: make(map[string]topic),
+		wake: make(chan struct{}, 1), beat: make(chan struct{}, 1), known: make(map[uuid.UUID]bool),
+	}
+	b.notAlone() // until it has been seen that there is nobody
+	return b
+}
+
+// OnMissed has f called whenever news may have been missed, with since when: after listening
+// began, or began again, and when another replica is gone, which may have had something left
+// to tell. It must not block.
+func (b *Bus) OnMissed(f func(since time.Time)) {
+	if b != nil {
+		b.missed = append(b.missed, f)
+	}
+}
+
+// Alone says that there is no other replica, so that there is nobody to tell and nothing to
+// miss. On a nil Bus it is true.
+func (b *Bus) Alone() bool { return b == nil || time.Now().UnixNano() > b.others.Load() }
+
+func (b *Bus) notAlone() { b.others.Store(time.Now().Add(company).UnixNano()) }
+
+// Hearing says whether this replica hears what is told. Where it does not, everything is still
+// delivered, but later: by looking at the database.
+func (b *Bus) Hearing() bool { return b.hearing.Load() }
+
+// Run sends and listens until ctx ends; then it sends what is left.
+func (b *Bus) Run(ctx context.Context) error {
+	var listening sync.WaitGroup
+	listening.Go(func() { b.listen(ctx) })
+	defer listening.Wait()
+	retry := backoff{}
+	for ctx.Err() == nil {
+		conn, err := b.db.connect(ctx)
+		if err == nil {
+			err = b.send(ctx, conn, &retry)
+			closeConn(ctx, conn)
+		}
+		if err != nil && ctx.Err() == nil {
+			if retry.first() {
+				b.log.Warn("telling other replicas fails; trying again", "err", err)
+			}
+			retry.pause(ctx)
+		}
+	}
+	return nil
+}
+
+func (b *Bus) rouse() {
+	select {
+	case b.wake <- struct{}{}:
+	default:
+	}
+}
+
+// send sends until ctx ends, or something fails.
+func (b *Bus) send(ctx context.Context, conn *pgx.Conn, retry *backoff) error {
+	bounded, cancel := context.WithTimeout(ctx, sendTimeout)
+	_, err := conn.Exec(bounded, busSession)
+	cancel()
+	if err != nil {
+		return fmt.Errorf("prepare to send news: %w", err)
+	}
+	if err := b.renew(ctx, conn); err != nil {
+		return err
+	}
+	if retry.over() {
+		b.log.Info("telling other replicas works again")
+	}
+	tick := time.NewTicker(beatEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return b.leave(context.WithoutCancel(ctx), conn)
+		case <-tick.C:
+			if err := b.renew(ctx, conn); err != nil {
+				return err
+			}
+		case <-b.beat:
+			if err := b.renew(ctx, conn); err != nil {
+				return err
+			}
+		case <-b.wake:
+			if err := b.flush(ctx, conn); err != nil {
+				return err
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(gather):
+			}
+		}
+	}
+}
+
+// flush sends what waits, in one transaction. Whether that happened is not known after an
+// error; then it is sent again.
+func (b *Bus) flush(ctx context.Context, conn *pgx.Conn) error {
+	b.mu.Lock()
+	var lines [][]byte
+	for _, t := range b.topics {
+		lines = t.take(lines)
+	}
+	b.mu.Unlock()
+	if len(lines) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendTimeout)
+	defer cancel()
+	_, err := conn.Exec(ctx, notify, channel, b.payloads(lines))
+	b.mu.Lock()
+	for _, t := range b.topics {
+		t.settle(err == nil)
+	}
+	b.mu.Unlock()
+	if err != nil {
+		b.rouse()
+		return fmt.Errorf("send news: %w", err)
+	}
+	return nil
+}
+
+// payloads packs lines, each payload beginning with whose it is.
+func (b *Bus) payloads(lines [][]byte) (payloads []string) {
+	var p bytes.Buffer
+	p.WriteString(b.id.String())
+	for _, l := range lines {
+		if p.Len()+1+len(l) > maxPayload {
+			payloads = append(payloads, p.String())
+			p.Truncate(len(b.id.String()))
+		}
+		p.WriteByte('\n')
+		p.Write(l)
+	}
+	return append(payloads, p.String())
+}
+
+// renew renews the lease of this replica, says so to all, itself included, and finds out who
+// else is there.
+func (b *Bus) renew(ctx context.Context, conn *pgx.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
+	defer cancel()
+	var (
+		others []uuid.UUID
+		queue  float64
+	)
+	if err := conn.QueryRow(ctx, renewLease, b.id, leaseTime.Seconds(), channel).Scan(&others, &queue); err != nil {
+		return fmt.Errorf("renew the lease of this replica: %w", err)
+	}
+	if queue > fullQueue {
+		b.log.Warn("PostgreSQL's queue of notifications fills up: a session that listens is stuck in a transaction", "full", queue)
+	}
+	if len(others) > 0 {
+		b.notAlone()
+	}
+	for id := range b.known {
+		if !slices.Contains(others, id) {
+			b.log.Info("another replica is gone", "replica", id)
+			delete(b.known, id)
+			b.miss(time.Now().Add(-leaseTime - beatEvery))
+		}
+	}
+	for _, id := range others {
+		if !b.known[id] {
+			b.log.Info("another replica is there", "replica", id)
+			b.known[id] = true
+		}
+	}
+	return nil
+}
+
+// leave sends what is left, and takes this replica off the list.
+func (b *Bus) leave(ctx context.Context, conn *pgx.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
+	defer cancel()
+	err := b.flush(ctx, conn)
+	if _, gone := conn.Exec(ctx, deleteReplica, b.id); gone != nil {
+		err = errors.Join(err, fmt.Errorf("end the lease of this replica: %w", gone))
+	}
+	return err
+}
+
+func (b *Bus) miss(since time.Time) {
+	for _, f := range b.missed {
+		f(since)
+	}
+}
+
+// backoff is how long to wait before the next attempt, with full jitter.
+type backoff struct{ failures int }
+
+const (
+	firstPause = 100 * time.Millisecond
+	maxPause   = 5 * time.Second
+)
+
+// first counts a failure, and says whether it is the first one.
+func (r *backoff) first() bool {
+	r.failures++
+	return r.failures == 1
+}
+
+// over says whether there were failures, until now.
+func (r *backoff) over() bool {
+	failed := r.failures > 0
+	r.failures = 0
+	return failed
+}
+
+func (r *backoff) pause(ctx context.Context) {
+	limit := min(maxPause, firstPause<<min(r.failures, 10))
+	select {
+	case <-ctx.Done():
+	case <-time.After(rand.N(limit)):
+	}
+}
