@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"time"
 
 	"parley/accounts"
 	"parley/chat"
@@ -447,11 +448,43 @@ func TestTwoReplicas(t *testing.T) {
 	a.wantTold(Event{ConversationID: id, DeliveredSeq: seq})
 }
 
+// What another replica told and was not heard of is found: marks, and what everybody has.
+func TestMissed(t *testing.T) {
+	t.Parallel()
+	db := storetest.New(t)
+	one, two := newReplica(t, db), newReplica(t, db)
+	t.Cleanup(one.stop)
+	t.Cleanup(two.stop)
+	ann, ben := one.user("ann"), one.user("ben")
+	old := one.direct(one.user("eve"), ann)
+	one.Delivered(old, ann, 1)
+	one.write()
+	one.exec(`UPDATE receipts SET delivered_at = now() - interval '1 hour', read_at = NULL`)
+	direct, group := one.direct(ann, ben), one.group(ann, ben)
+	seq := one.send(ann, direct)
+	one.send(ann, group)
+	one.write()
+	a := two.connect(ann)
+	one.Read(direct, ben, seq)
+	one.Delivered(group, ben, 2)
+	one.write()
+	a.wantTold()
+	two.miss(time.Now().Add(-time.Minute))
+	if err := two.findMissed(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	a.wantTold(Event{direct, ann, seq, seq}, Event{direct, ben, seq, seq}, Event{group, ann, 2, 2}, Event{ConversationID: group, DeliveredSeq: 2})
+	if err := two.findMissed(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	a.wantTold()
+}
+
 // Every statement is keyed, also while the tables are too young to have statistics.
 func TestStatements(t *testing.T) {
 	t.Parallel()
 	db := storetest.New(t)
-	statements := map[string]string{"raiseMarks": raiseMarks, "lockLowest": lockLowest, "raiseLowest": raiseLowest, "selectMarks": selectMarks, "selectCanSee": selectCanSee}
+	statements := map[string]string{"raiseMarks": raiseMarks, "lockLowest": lockLowest, "raiseLowest": raiseLowest, "selectMoved": selectMoved, "selectMarks": selectMarks, "selectCanSee": selectCanSee}
 	storetest.Statements(t, db, statements)
 	for _, sql := range []string{
 		`INSERT INTO users (id, username, display_name, password_hash, role)
