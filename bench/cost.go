@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"syscall"
 	"time"
 
@@ -19,8 +20,12 @@ type cost struct {
 }
 
 func (w *world) cost() (c cost, err error) {
-	if c.server, err = parleytest.FamilyCPU(w.server.PID()); err != nil {
-		return c, err
+	for _, s := range append(slices.Clone(w.others), w.server) {
+		used, err := parleytest.FamilyCPU(s.PID())
+		if err != nil {
+			return c, err
+		}
+		c.server += used
 	}
 	postmaster, err := parleytest.PostgresPID(w.server.DataDir())
 	if err != nil {

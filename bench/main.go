@@ -64,6 +64,7 @@ type options struct {
 	repeat      int
 	json        bool
 	binary      string
+	replicas    int
 	profile     string
 }
 
@@ -151,6 +152,7 @@ func parse(args []string, usage io.Writer) (*options, error) {
 	f.IntVar(&o.requests, "requests", 1000, "pages read at each place (pages)")
 	f.IntVar(&o.connections, "connections", 5000, "connections (idle)")
 	f.IntVar(&o.repeat, "repeat", 1, "runs of each scenario; the figures are medians")
+	f.IntVar(&o.replicas, "replicas", 1, "servers on one database; connections go to them in turn")
 	f.BoolVar(&o.json, "json", false, "print JSON, with every run")
 	f.StringVar(&o.binary, "binary", "", "server to run; built from the source if empty")
 	f.StringVar(&o.profile, "cpuprofile", "", "file for a CPU profile of the generator itself")
@@ -178,7 +180,7 @@ func parse(args []string, usage io.Writer) (*options, error) {
 	for name, v := range map[string]int{
 		"pairs": o.pairs, "sockets": o.sockets, "hot-inflight": o.hotInFlight, "rate": o.rate, "depth": o.depth / 200,
 		"members": o.members / 2, "group-rate": o.groupRate, "group-inflight": o.groupFlight,
-		"requests": o.requests, "connections": o.connections, "repeat": o.repeat, "text": o.text / stampSize,
+		"requests": o.requests, "connections": o.connections, "repeat": o.repeat, "replicas": o.replicas, "text": o.text / stampSize,
 	} {
 		if v < 1 {
 			return nil, fmt.Errorf("-%s is too small", name)

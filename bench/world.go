@@ -7,9 +7,12 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"parley/parleytest"
+	"parley/store"
 )
 
 // world is the server under load and the people on it, kept over all runs: making a
@@ -18,7 +21,9 @@ type world struct {
 	o        *options
 	progress io.Writer
 	binDir   string
-	server   *parleytest.Server
+	server   *parleytest.Server   // has the database inside
+	others   []*parleytest.Server // use it, too
+	dialled  atomic.Int64         // connections so far
 	pairs    []parleytest.Pair
 	made     int // pairs so far, for their names
 	began    time.Time
@@ -56,11 +61,33 @@ func newWorld(ctx context.Context, o *options, progress io.Writer) (_ *world, er
 	if _, err := w.server.Admin(ctx); err != nil {
 		return nil, err
 	}
-	return w, nil
+	return w, w.startOthers(ctx, binary)
+}
+
+// startOthers starts the other replicas, on the database of the first.
+func (w *world) startOthers(ctx context.Context, binary string) error {
+	if w.o.replicas == 1 {
+		return nil
+	}
+	url, running, err := store.FindBuiltin(w.server.DataDir())
+	if err != nil || !running {
+		return fmt.Errorf("find the server's database: running %t: %w", running, err)
+	}
+	for range w.o.replicas - 1 {
+		s, err := parleytest.Start(ctx, parleytest.Config{Binary: binary, Env: []string{"DATABASE_URL=" + url}})
+		if err != nil {
+			return err
+		}
+		w.others = append(w.others, s)
+	}
+	return nil
 }
 
 func (w *world) close() error {
 	var errs []error
+	for _, s := range w.others {
+		errs = append(errs, s.Close())
+	}
 	if w.server != nil {
 		errs = append(errs, w.server.Close())
 	}
@@ -76,11 +103,15 @@ func (w *world) fresh(ctx context.Context, s scenario) (result, error) {
 	if err := w.people(ctx, s.pairs); err != nil {
 		return result{}, err
 	}
-	if err := w.server.Stop(); err != nil {
-		return result{}, err
+	for _, s := range append(slices.Clone(w.others), w.server) {
+		if err := s.Stop(); err != nil {
+			return result{}, err
+		}
 	}
-	if err := w.server.Run(ctx); err != nil {
-		return result{}, err
+	for _, s := range append([]*parleytest.Server{w.server}, w.others...) {
+		if err := s.Run(ctx); err != nil {
+			return result{}, err
+		}
 	}
 	r, err := s.run(w, ctx)
 	r.Scenario = s.name
@@ -105,9 +136,13 @@ func (w *world) newPairs(ctx context.Context, n int) ([]parleytest.Pair, error) 
 	return w.server.Pairs(ctx, fmt.Sprintf("bench%d-", w.made), n)
 }
 
-// dial connects and reads hello.
+// dial connects, to the replicas in turn, and reads hello.
 func (w *world) dial(ctx context.Context, d *net.Dialer, token string) (*parleytest.Wire, error) {
-	wire, err := parleytest.DialWire(ctx, d, w.server.Addr(), token)
+	addr := w.server.Addr()
+	if i := int(w.dialled.Add(1)-1) % w.o.replicas; i > 0 {
+		addr = w.others[i-1].Addr()
+	}
+	wire, err := parleytest.DialWire(ctx, d, addr, token)
 	if err != nil {
 		return nil, err
 	}
