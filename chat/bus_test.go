@@ -1,13 +1,16 @@
 package chat
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"testing"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"parley/accounts"
+	"parley/store"
 	"parley/store/storetest"
 )
 
@@ -145,5 +148,40 @@ func TestOrderAcrossReplicas(t *testing.T) {
 			}
 			at[e.ConversationID] = e.Seq
 		}
+	}
+}
+
+// before is a database on which something happens before a statement.
+type before struct {
+	store.Querier
+	sql string
+	do  func()
+}
+
+func (d before) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+	if sql == d.sql {
+		d.do()
+	}
+	return d.Querier.Query(ctx, sql, args...)
+}
+
+// Who connects gets what is committed from then on: what was said before, in a conversation
+// that is new, does not come over the socket, also if it is looked for in that moment.
+func TestSweepWhileConnecting(t *testing.T) {
+	t.Parallel()
+	db := storetest.New(t)
+	other, b := replica(t, db), replica(t, db)
+	ann, ben := b.user("ann"), b.user("ben")
+	id := other.group(ann, ben)
+	other.send(ann, id, "before")
+	b.q.db = before{db, selectMembershipsOf, func() {
+		if err := b.gates.sweepAdmitted(t.Context(), 0); err != nil {
+			t.Error(err)
+		}
+	}}
+	c := b.connect(ben)
+	b.send(ann, id, "after")
+	if e := c.entry(); e.Body != "after" {
+		t.Errorf("ben gets %+v", e)
 	}
 }

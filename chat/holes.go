@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"parley/hub"
 )
 
 const (
@@ -186,8 +188,11 @@ func (g *gates) sweepAdmitted(ctx context.Context, since time.Duration) error {
 	if err != nil {
 		return err
 	}
+	// A connection that is being opened reads for itself what it is in. Of the others none is in
+	// a conversation that has no gate.
+	open := func(c *hub.Conn) bool { return !c.Opening() }
 	for _, a := range admissions {
-		if g.s.byUser.Any(a.user) {
+		if slices.ContainsFunc(g.s.byUser.Conns(a.user), open) {
 			g.watch(a.id, a.joined-1)
 			g.hint(a.id, a.joined)
 		}

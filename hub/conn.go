@@ -141,6 +141,14 @@ func (c *Conn) log() *slog.Logger {
 	return c.hub.cfg.Logger.With("conn_id", c.ID, "user_id", c.UserID)
 }
 
+// Opening says whether hello is still to be said: the connection is being made known to
+// every package.
+func (c *Conn) Opening() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.opening
+}
+
 // Heard is when the client was last heard, to the second.
 func (c *Conn) Heard() time.Time {
 	return c.hub.began.Add(time.Duration(c.heard.Load()) * time.Second)
