@@ -205,6 +205,10 @@ func TestGoldenFrames(t *testing.T) {
 	a.hear("typing", carl.id.String())
 	d.lines = append(d.lines, a.lines...)
 	d.golden("typing")
+	a.lines = nil
+	s.must(carl, "PATCH", "/me", `{"display_name":"Carl Sagan"}`, &struct{}{})
+	a.hear("user", carl.id.String())
+	a.golden("user")
 
 	s.must(ann, "POST", "/conversations", fmt.Sprintf(`{"kind":"group","title":"Two","member_ids":[%q]}`, carl.id), &group)
 	seq := s.send(ann, group.ID, "Hello, all!")

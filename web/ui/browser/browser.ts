@@ -55,7 +55,7 @@ export async function context(browser: Browser, o: BrowserContextOptions = {}): 
 export const complaintsOf = (c: BrowserContext): string[] => complaints.get(c) ?? [];
 
 /** A page of somebody who has just signed in. */
-export async function signedIn(browser: Browser, parley: Parley, who: Account, o: BrowserContextOptions = {}): Promise<Page> {
+export async function signedIn(browser: Browser, parley: Pick<Parley, 'url'>, who: Account, o: BrowserContextOptions = {}): Promise<Page> {
   const page = await (await context(browser, o)).newPage();
   await page.goto(`${parley.url}/`);
   await signIn(page, who);

@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -29,7 +29,7 @@ export class Parley {
   #child: ChildProcess | undefined;
   #errors = '';
 
-  private constructor(dir: string, port: number, basePath: string) {
+  private constructor(dir: string, port: number, basePath: string, env: Record<string, string>) {
     this.url = `http://127.0.0.1:${port}${basePath}`;
     this.#dir = dir;
     this.#env = {
@@ -38,13 +38,14 @@ export class Parley {
       PARLEY_DATA_DIR: path.join(dir, 'data'),
       PARLEY_RATE_LIMITS: 'off',
       ...(basePath ? { PARLEY_BASE_URL: this.url } : {}),
+      ...env,
     };
   }
 
-  static async start(o: { basePath?: string } = {}): Promise<Parley> {
+  static async start(o: { basePath?: string; env?: Record<string, string> } = {}): Promise<Parley> {
     const dir = await mkdtemp(path.join(tmpdir(), 'parley-ui-'));
     await chmod(dir, 0o755); // PostgreSQL may run as another user
-    const parley = new Parley(dir, await freePort(), o.basePath ?? '');
+    const parley = new Parley(dir, await freePort(), o.basePath ?? '', o.env ?? {});
     await parley.up();
     return parley;
   }
@@ -80,6 +81,18 @@ export class Parley {
     const exited = new Promise((resolve) => child.once('exit', resolve));
     child.kill(signal);
     await exited;
+  }
+
+  /** Where its built-in database is, for other servers to use it too. */
+  async databaseURL(): Promise<string> {
+    // The fifth line of the file is the directory of the socket.
+    const lines = (await readFile(path.join(this.#dir, 'data', 'postgres', 'postmaster.pid'), 'utf8')).split('\n');
+    return `postgres:///parley?user=parley&host=${encodeURIComponent(lines[4]!)}`;
+  }
+
+  /** What it logged, and complained about. */
+  get log(): string {
+    return this.#errors;
   }
 
   /** Stops it for good and removes its data. */

@@ -11,7 +11,7 @@ export interface Account {
   token: string;
 }
 
-export async function api<T>(parley: Parley, token: string, method: string, path: string, body?: unknown): Promise<T> {
+export async function api<T>(parley: Pick<Parley, 'url'>, token: string, method: string, path: string, body?: unknown): Promise<T> {
   const answer = await fetch(`${parley.url}/api/v1/${path}`, {
     method,
     headers: { 'Content-Type': 'application/json', ...(token ? { Authorization: `Bearer ${token}` } : {}) },
@@ -42,13 +42,13 @@ export async function admin(parley: Parley, name: string): Promise<Account> {
 }
 
 /** One more person, invited by the admin. */
-export async function member(parley: Parley, by: Account, name: string): Promise<Account> {
+export async function member(parley: Pick<Parley, 'url'>, by: Account, name: string): Promise<Account> {
   const p = person(name);
   const { code } = await api<{ code: string }>(parley, by.token, 'POST', 'invites', { max_uses: 1 });
   return account(p, await api(parley, '', 'POST', 'users', { invite: code, ...p }));
 }
 
-export async function direct(parley: Parley, from: Account, to: Account): Promise<string> {
+export async function direct(parley: Pick<Parley, 'url'>, from: Account, to: Account): Promise<string> {
   return (await api<{ id: string }>(parley, from.token, 'POST', 'conversations', { kind: 'direct', user_id: to.id })).id;
 }
 

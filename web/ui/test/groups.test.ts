@@ -31,6 +31,16 @@ describe('the list and what happens in a group', () => {
     expect(list.get('c')).toMatchObject({ title: 'Film club', last_seq: 6, unread: 2, read_seq: 0, last_entry_at: message(6).created_at });
   });
 
+  test('somebody is called something else', () => {
+    const list = listed();
+    const before = list.get('c');
+    list.renamed({ id: 'nobody', username: 'nobody', display_name: 'Nobody', role: 'member' });
+    expect(list.get('c')).toBe(before);
+    list.renamed({ id: 'ann', username: 'ann', display_name: 'Annabel', role: 'member' });
+    expect(list.get('c')!.members.slice(0, 2)).toEqual(before!.members.slice(0, 2));
+    expect(list.get('c')!.members[2]).toMatchObject({ role: 'member', display_name: 'Annabel' });
+  });
+
   test('roles: somebody’s, and one’s own', () => {
     const list = listed();
     list.apply(entry(6, 'role_changed', { user_id: 'ann', role: 'admin' }));

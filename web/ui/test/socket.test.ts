@@ -44,6 +44,7 @@ function setUp(random = () => 1) {
     receipt: vi.fn(),
     presence: vi.fn(),
     typing: vi.fn(),
+    user: vi.fn(),
   };
   const socket = new Socket({
     url: () => 'ws://test/api/v1/socket',

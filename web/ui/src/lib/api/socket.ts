@@ -177,6 +177,9 @@ export class Socket {
       case 'typing':
         this.#on.typing(f.data as Events['typing']);
         return;
+      case 'user':
+        this.#on.user(f.data as Events['user']);
+        return;
     } // events of a newer server are not for us
   }
 

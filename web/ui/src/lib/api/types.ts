@@ -196,4 +196,5 @@ export interface Events {
   receipt: Receipt;
   presence: PresenceState;
   typing: { conversation_id: string; user_id: string };
+  user: User;
 }

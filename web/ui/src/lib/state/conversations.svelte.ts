@@ -1,5 +1,5 @@
 import { SvelteMap } from 'svelte/reactivity';
-import type { Conversation, Entry, Member, Message, Receipt } from '../api/types';
+import type { Conversation, Entry, Member, Message, Receipt, User } from '../api/types';
 import { Marks } from './marks.svelte';
 
 /** A group in the list names this many of its members. */
@@ -105,6 +105,15 @@ export class Conversations {
       unread_mentions = Math.min(unread_mentions, old.unread_mentions + since);
     }
     this.#byId.set(c.id, { ...c, read_seq, unread, unread_mentions: Math.min(unread, unread_mentions) });
+  }
+
+  /** Somebody is called something else from now on. */
+  renamed({ id, username, display_name }: User): void {
+    for (const c of this.#byId.values()) {
+      if (!c.members.some((m) => m.user_id === id && m.display_name !== display_name)) continue;
+      const members = c.members.map((m) => (m.user_id === id ? { ...m, username, display_name } : m));
+      this.#byId.set(c.id, { ...c, members });
+    }
   }
 
   clear(): void {

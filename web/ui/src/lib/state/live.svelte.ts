@@ -100,6 +100,11 @@ export class Live {
         },
         presence: (state) => this.presence.event(state),
         typing: (who) => this.typing.heard(who),
+        user: (user) => {
+          this.people.put([user]);
+          this.conversations.renamed(user);
+          if (user.id === me) void session.check();
+        },
       },
     });
     this.receipts = new Receipts({
