@@ -81,8 +81,8 @@ func (b *badInput) dial(ctx context.Context, t *testing.T, token string) *websoc
 	return ws
 }
 
-// until reads frames up to the first that fits.
-func until(ctx context.Context, t *testing.T, ws *websocket.Conn, fits func(frame) bool) frame {
+// awaitFrame reads frames up to the first that fits.
+func awaitFrame(ctx context.Context, t *testing.T, ws *websocket.Conn, fits func(frame) bool) frame {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -180,7 +180,7 @@ func (b *badInput) refused(ctx context.Context, t *testing.T, ws *websocket.Conn
 	if err := ws.Write(ctx, websocket.MessageText, []byte(text)); err != nil {
 		t.Fatal(err)
 	}
-	f := until(ctx, t, ws, isAnswer)
+	f := awaitFrame(ctx, t, ws, isAnswer)
 	if f.Type != "error" || f.ID != id || !slices.Contains(codes, f.Error.Code) || f.Error.Detail == "" {
 		t.Errorf("answered %+v, data %s; not an error %v for %q", f, f.Data, codes, id)
 	}
@@ -192,7 +192,7 @@ func (b *badInput) goesOn(ctx context.Context, t *testing.T, ws *websocket.Conn)
 	if err := ws.Write(ctx, websocket.MessageText, []byte(sendFrame(b.pair.Conversation, b.known, secret))); err != nil {
 		t.Fatal(err)
 	}
-	if f := until(ctx, t, ws, isAnswer); f.Type != "reply" || f.ID != "x" {
+	if f := awaitFrame(ctx, t, ws, isAnswer); f.Type != "reply" || f.ID != "x" {
 		t.Errorf("afterwards a good frame was answered %+v", f)
 	}
 }
@@ -211,7 +211,7 @@ func (b *badInput) closes(ctx context.Context, t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			ws := b.dial(ctx, t, b.pair.A.Token)
-			until(ctx, t, ws, func(f frame) bool { return f.Type == "hello" })
+			awaitFrame(ctx, t, ws, func(f frame) bool { return f.Type == "hello" })
 			// The server may close before it has read all of it.
 			_ = ws.Write(ctx, c.kind, []byte(c.text))
 			if code := closeCode(ctx, ws); code != c.code {

@@ -3,7 +3,6 @@ package faults
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -13,54 +12,67 @@ import (
 	"parley/parleytest"
 )
 
-const syncID = "sync"
-
 // sync asks for what was missed, right after hello.
-func (c *Client) sync(ctx context.Context, l *link) error {
+func (c *Client) sync(l *link) error {
 	c.mu.Lock()
-	after := c.heldSeq()
+	l.asked = map[uuid.UUID]Read{}
+	after := map[string]int64{}
+	for _, r := range c.order {
+		after[r.id.String()] = r.heldSeq()
+		l.asked[r.id] = Read{User: c.cfg.Session.User.ID, Conversation: r.id, Began: c.cfg.Clock(), After: r.heldSeq()}
+	}
+	epoch := c.epoch
 	c.mu.Unlock()
-	l.asked = Read{User: c.cfg.Session.User.ID, Conversation: c.cfg.Conversation, Began: c.cfg.Clock(), After: after}
-	return write(ctx, l.ws, "sync", syncID, map[string]any{
-		"conversations": map[string]int64{c.cfg.Conversation.String(): after},
-	})
+	return l.write("sync", syncID, map[string]any{"conversations": after, "known_epoch": epoch})
 }
 
 // caughtUp takes the answer to sync, pages what did not fit, then takes what came live
 // meanwhile, and sends what waits.
-func (c *Client) caughtUp(ctx context.Context, l *link, data []byte) error {
+func (c *Client) caughtUp(l *link, data []byte) error {
 	var answer struct {
-		Entries []parleytest.Entry `json:"entries"`
-		More    []uuid.UUID        `json:"more"`
+		Conversations []parleytest.Conversation `json:"conversations"`
+		Entries       []parleytest.Entry        `json:"entries"`
+		More          []uuid.UUID               `json:"more"`
 	}
 	if err := json.Unmarshal(data, &answer); err != nil {
 		return strange("an answer to sync that cannot be read: %v", err)
 	}
-	read := l.asked
-	for _, e := range answer.Entries {
-		if e.ConversationID == c.cfg.Conversation {
-			read.Entries = append(read.Entries, observed(e))
+	more := answer.More
+	c.mu.Lock()
+	for _, conv := range answer.Conversations {
+		if _, known := l.asked[conv.ID]; !known && !slices.Contains(more, conv.ID) {
+			more = append(more, conv.ID)
 		}
 	}
-	more := slices.Contains(answer.More, c.cfg.Conversation)
-	read.Whole = !more
-	c.mu.Lock()
-	if len(read.Entries) > 0 || !more { // else it was left to paging altogether
-		c.reads = append(c.reads, read)
+	for _, e := range answer.Entries {
+		read, known := l.asked[e.ConversationID]
+		if !known {
+			c.mu.Unlock()
+			return strange("sync brought an entry of %v, for which it was not asked", e.ConversationID)
+		}
+		read.Entries = append(read.Entries, observed(e))
+		l.asked[e.ConversationID] = read
+		c.apply(c.room(e.ConversationID), e)
 	}
-	c.held = append(c.held, read.Entries...)
+	for id, read := range l.asked {
+		read.Whole = !slices.Contains(more, id)
+		if len(read.Entries) > 0 || read.Whole { // else it was left to paging altogether
+			c.reads = append(c.reads, read)
+		}
+	}
 	c.mu.Unlock()
-	if more {
-		if err := c.page(ctx); err != nil {
+	for _, id := range more {
+		if err := c.page(l.ctx, l.server, id); err != nil {
 			return err
 		}
 	}
 
 	c.mu.Lock()
 	for _, e := range l.early {
-		c.apply(e)
+		c.apply(c.room(e.ConversationID), e)
 	}
-	l.early, l.caught, c.current = nil, true, l.ws
+	l.early, l.caught, c.current = nil, true, l
+	c.spans = append(c.spans, span{up: c.cfg.Clock(), server: l.server})
 	again := make([]*outgoing, 0, len(c.waiting))
 	for _, o := range c.waiting {
 		again = append(again, o)
@@ -68,39 +80,44 @@ func (c *Client) caughtUp(ctx context.Context, l *link, data []byte) error {
 	c.mu.Unlock()
 	for _, o := range again {
 		if rand.IntN(4) == 0 {
-			go c.post(ctx, l, o) // the other way in has to know the same client_ids
-		} else if err := c.write(ctx, l.ws, o); err != nil {
+			go c.post(l, o) // the other way in has to know the same client_ids
+		} else if err := c.write(l, o); err != nil {
 			return err
 		}
 	}
-	return c.fill(ctx)
+	return c.fill()
 }
 
-// page reads on over HTTP until the end of the log.
-func (c *Client) page(ctx context.Context) error {
+// page reads a conversation on over HTTP until the end of the log.
+func (c *Client) page(ctx context.Context, server *parleytest.Server, id uuid.UUID) error {
 	for {
 		c.mu.Lock()
-		after := c.heldSeq()
+		after := c.room(id).heldSeq()
 		c.mu.Unlock()
-		read, err := c.read(ctx, after, pageSize)
+		read, entries, err := c.read(ctx, server, id, after, pageSize)
 		if err != nil {
 			return fmt.Errorf("page what was missed: %w", err)
 		}
 		c.mu.Lock()
-		c.held = append(c.held, read.Entries...)
+		for _, e := range entries {
+			c.apply(c.room(id), e)
+		}
 		c.mu.Unlock()
-		if read.Whole || len(read.Entries) == 0 {
+		if read.Whole || len(entries) == 0 {
 			return nil
 		}
 	}
 }
 
 // read asks once for what follows after, and records the answer.
-func (c *Client) read(ctx context.Context, after int64, limit int) (Read, error) {
-	read := Read{User: c.cfg.Session.User.ID, Conversation: c.cfg.Conversation, Began: c.cfg.Clock(), After: after}
-	entries, last, err := c.cfg.Server.Client(c.cfg.Session.Token).Entries(ctx, c.cfg.Conversation, after, limit)
+func (c *Client) read(ctx context.Context, server *parleytest.Server, id uuid.UUID, after int64, limit int) (Read, []parleytest.Entry, error) {
+	c.mu.Lock()
+	epoch := c.epoch
+	c.mu.Unlock()
+	read := Read{User: c.cfg.Session.User.ID, Conversation: id, Began: c.cfg.Clock(), After: after}
+	entries, last, err := server.Client(c.cfg.Session.Token).Entries(ctx, id, after, limit)
 	if err != nil {
-		return read, err
+		return read, nil, err
 	}
 	end := after
 	for _, e := range entries {
@@ -110,25 +127,8 @@ func (c *Client) read(ctx context.Context, after int64, limit int) (Read, error)
 	read.Whole = end >= last
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.reads = append(c.reads, read)
-	return read, nil
-}
-
-// post sends a waiting message over HTTP.
-func (c *Client) post(ctx context.Context, l *link, o *outgoing) {
-	sent, err := c.cfg.Server.Client(c.cfg.Session.Token).Send(ctx, c.cfg.Conversation, o.send.Client, o.body)
-	if err == nil {
-		c.acked(o.send.Client, sent.Seq)
-		_ = c.fill(ctx) // if the connection has ended, the next one fills
-		return
+	if c.epoch == epoch { // else of a database that is no more
+		c.reads = append(c.reads, read)
 	}
-	code, detail := unreachable, err.Error()
-	if p, ok := errors.AsType[*parleytest.Problem](err); ok {
-		code, detail = p.Code, p.Detail
-	}
-	if err := c.refused(ctx, l, o.send.Client, code, detail); err != nil {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.strange = append(c.strange, err)
-	}
+	return read, entries, nil
 }

@@ -13,7 +13,7 @@ import (
 
 // Result is one check's outcome.
 type Result struct {
-	Check      string // C1 to C10
+	Check      string // C1 to C11
 	Holds      string // what must be true
 	N          int    // cases examined
 	Violations int
@@ -83,6 +83,7 @@ func Check(h *History) Report {
 		c.readsSeeAcknowledged(),
 		c.membersOnly(),
 		c.doubtsResolve(),
+		c.marksWereSaid(),
 	}
 }
 
@@ -106,12 +107,15 @@ type checker struct {
 	byClient map[word]*Send
 	byBody   map[text]*Send
 	copies   map[text]int // entries of the final logs by text
+	seen     map[member]sight
 }
+
+type member struct{ conversation, user uuid.UUID }
 
 func newChecker(h *History) *checker {
 	c := &checker{
 		h: h, at: map[place]Entry{}, last: map[uuid.UUID]int64{},
-		byClient: map[word]*Send{}, byBody: map[text]*Send{}, copies: map[text]int{},
+		byClient: map[word]*Send{}, byBody: map[text]*Send{}, copies: map[text]int{}, seen: sights(h.Members),
 	}
 	for conv, log := range h.Logs {
 		for _, e := range log {
@@ -247,19 +251,20 @@ func (c *checker) gapless() Result {
 func (c *checker) stepByStep() Result {
 	r := Result{Check: "C6", Holds: "a session sees +1 steps, and all there is if it stays"}
 	for _, s := range c.h.Sessions {
+		may := c.seen[member{s.Conversation, s.User}]
 		at := s.After
 		for _, e := range s.Entries {
 			if at >= 0 {
 				r.N++
-				if e.Seq != at+1 {
+				if e.Seq != may.next(at) {
 					r.violated("%v saw %d after %d in %v", s.User, e.Seq, at, s.Conversation)
 				}
 			}
 			at = e.Seq
 		}
-		if s.Stayed && at != c.last[s.Conversation] {
+		if last := may.upTo(c.last[s.Conversation]); s.Stayed && at != last {
 			r.N++
-			r.violated("%v stayed and saw up to %d of %v, which has %d", s.User, at, s.Conversation, c.last[s.Conversation])
+			r.violated("%v stayed and saw up to %d of %v, which has %d for them", s.User, at, s.Conversation, last)
 		}
 	}
 	return r
@@ -324,13 +329,14 @@ func (c *checker) readsSeeAcknowledged() Result {
 		if f := frontiers[rd.Conversation]; f != nil {
 			high = f.before(rd.Began)
 		}
-		if high <= rd.After {
+		may := c.seen[member{rd.Conversation, rd.User}]
+		if high = may.upTo(high); high <= rd.After {
 			continue
 		}
 		r.N++
 		at, holes := rd.After, false
 		for _, e := range rd.Entries {
-			holes = holes || e.Seq != at+1
+			holes = holes || e.Seq != may.next(at)
 			at = e.Seq
 		}
 		switch {
@@ -345,17 +351,9 @@ func (c *checker) readsSeeAcknowledged() Result {
 
 func (c *checker) membersOnly() Result {
 	r := Result{Check: "C9", Holds: "nobody sees an entry outside their membership"}
-	type member struct{ conversation, user uuid.UUID }
-	of := map[member][]Membership{}
-	for _, m := range c.h.Members {
-		k := member{m.Conversation, m.User}
-		of[k] = append(of[k], m)
-	}
 	c.observed(func(user, conv uuid.UUID, e Entry) {
 		r.N++
-		if !slices.ContainsFunc(of[member{conv, user}], func(m Membership) bool {
-			return m.From <= e.Seq && (m.Until == 0 || e.Seq <= m.Until)
-		}) {
+		if !c.seen[member{conv, user}].has(e.Seq) {
 			r.violated("%v saw %v in %v", user, e, conv)
 		}
 	})
@@ -365,12 +363,15 @@ func (c *checker) membersOnly() Result {
 func (c *checker) doubtsResolve() Result {
 	r := Result{Check: "C10", Holds: "an unknown outcome resolves to exactly one entry after retry"}
 	for _, s := range c.h.Sends {
-		if s.Doubts == 0 {
+		if s.Doubts == 0 && !s.Refused {
 			continue
 		}
 		r.N++
 		n := c.copies[text{s.Conversation, s.Body}]
 		switch {
+		case s.Refused && s.Doubts == 0 && n > 0, s.Refused && n > 1:
+			r.violated("%v in %v was refused and has %d entries", s.Client, s.Conversation, n)
+		case s.Refused || s.Former && n <= 1:
 		case n != 1:
 			r.violated("%v in %v, in doubt %d times, has %d entries", s.Client, s.Conversation, s.Doubts, n)
 		case len(s.Acks) == 0:

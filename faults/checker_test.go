@@ -54,6 +54,11 @@ func imagined(seed uint64) *History {
 				Entries: slices.Clone(log[after:until]), Whole: until == len(log),
 			})
 		}
+		for i, u := range users {
+			now += 2
+			h.Said = append(h.Said, Mark{u, conv, int64(len(log) - i), now - 1})
+			h.Told = append(h.Told, Mark{u, conv, int64(len(log) - i - 2), now})
+		}
 		middle := len(log) / 2
 		h.Logs[conv] = log
 		h.Sessions = append(h.Sessions,
@@ -64,6 +69,41 @@ func imagined(seed uint64) *History {
 		)
 	}
 	return h
+}
+
+// TestComingBackIsNoGap: who was out of a group for a while sees two stretches.
+func TestComingBackIsNoGap(t *testing.T) {
+	t.Parallel()
+	h := imagined(1)
+	m := &h.Members[0]
+	h.Members = append(h.Members, *m)
+	m.Until, h.Members[len(h.Members)-1].From = 40, 44
+	without := func(entries []Entry) []Entry {
+		return slices.DeleteFunc(entries, func(e Entry) bool { return e.Seq > 40 && e.Seq < 44 })
+	}
+	for i := range h.Sessions {
+		if s := &h.Sessions[i]; s.User == m.User && s.Conversation == m.Conversation {
+			s.Entries = without(s.Entries)
+		}
+	}
+	for i := range h.Reads {
+		if r := &h.Reads[i]; r.User == m.User && r.Conversation == m.Conversation {
+			r.Entries = without(r.Entries)
+		}
+	}
+	if r := Check(h); !r.Clean() {
+		t.Errorf("%v", r)
+	}
+	for after, want := range map[int64]int64{0: 1, 39: 40, 40: 44, 42: 44, 44: 45} {
+		if got := sights(h.Members)[member{m.Conversation, m.User}].next(after); got != want {
+			t.Errorf("after %d comes %d, not %d", after, got, want)
+		}
+	}
+	for seq, want := range map[int64]int64{39: 39, 42: 40, 44: 44, 60: 60} {
+		if got := sights(h.Members)[member{m.Conversation, m.User}].upTo(seq); got != want {
+			t.Errorf("up to %d it is %d, not %d", seq, got, want)
+		}
+	}
 }
 
 // anonymous is a log as somebody sees it who is not shown client_ids.
@@ -170,6 +210,28 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 		{"an outsider saw a message", []string{"C9"}, func(h *History) { h.Sessions[2].User = uuid.New() }},
 		{"somebody saw what came after they were removed", []string{"C9"}, func(h *History) { h.Members[0].Until = 40 }},
 		{"somebody saw what was before they came", []string{"C9"}, func(h *History) { h.Members[0].From = 2 }},
+		{"somebody saw what happened between leaving and coming back", []string{"C9"}, func(h *History) {
+			h.Members = append(h.Members, h.Members[0])
+			h.Members[0].Until, h.Members[len(h.Members)-1].From = 40, 43
+		}},
+		{"a session missed what came after coming back", []string{"C6"}, func(h *History) {
+			h.Members = append(h.Members, h.Members[0])
+			h.Members[0].Until, h.Members[len(h.Members)-1].From = 40, 43
+			h.Sessions[0].Entries = slices.Delete(h.Sessions[0].Entries, 40, 43) // 44 is next
+		}},
+		{"a read missed what came after coming back", []string{"C8"}, func(h *History) {
+			h.Members = append(h.Members, h.Members[0])
+			h.Members[0].Until, h.Members[len(h.Members)-1].From = 40, 43
+			h.Reads = append(h.Reads, Read{User: h.Members[0].User, Conversation: h.Members[0].Conversation,
+				Began: time.Hour, After: 30, Entries: slices.Clone(h.Logs[h.Members[0].Conversation][30:40]), Whole: true})
+		}},
+		{"a refused send was stored", []string{"C10"}, func(h *History) {
+			h.Sends[5].Acks, h.Sends[5].Refused, h.Sends[5].Doubts = nil, true, 0
+		}},
+		{"a mark was told that nobody said", []string{"C11"}, func(h *History) { h.Told[0].Seq = h.Said[0].Seq + 1 }},
+		{"a mark was told before it was said", []string{"C11"}, func(h *History) {
+			h.Told[0].Seq, h.Told[0].At = h.Said[0].Seq, h.Sends[0].At
+		}},
 		{"a doubtful send was never stored", []string{"C10"}, func(h *History) {
 			h.Sends = append(h.Sends, Send{Conversation: h.Sends[0].Conversation, Client: uuid.New(), Doubts: 1, Body: DigestOf("lost")})
 		}},

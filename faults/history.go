@@ -2,14 +2,17 @@
 // as a client should (retry by client_id, reconnect, catch up) record what they sent,
 // what was acknowledged, and what they saw and when; Check holds those records and the
 // final log against what must always be true. The tests run the real server and do to it
-// and its database what the world does.
+// and its database what the world does; docs/RELIABILITY.md is what came of it.
 package faults
 
 import (
 	"crypto/sha256"
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
+
+	"parley/parleytest"
 )
 
 // Digest stands for a message's text in a record.
@@ -27,6 +30,8 @@ type History struct {
 	Sends    []Send
 	Sessions []Session
 	Reads    []Read
+	Said     []Mark // by clients, when they said it
+	Told     []Mark // by servers, when it was told
 	// Logs are the conversations' logs as read when everything was over.
 	Logs    map[uuid.UUID][]Entry
 	Members []Membership
@@ -40,6 +45,8 @@ type Send struct {
 	At                           time.Duration // of the first attempt
 	Acks                         []Ack         // every attempt's that was acknowledged
 	Doubts                       int           // attempts whose outcome the client never learned
+	Refused                      bool          // for good: the sender is in the conversation no more
+	Former                       bool          // under way before a backup was restored: it may be lost
 }
 
 // Ack is an acknowledgement.
@@ -53,7 +60,16 @@ type Entry struct {
 	Seq            int64
 	Kind           string
 	Sender, Client uuid.UUID // Client may be zero: others need not see it
-	Body           Digest
+	Body           Digest    // of a message's text, or of the people whom another entry is about
+}
+
+// observed is a client's view of an entry.
+func observed(e parleytest.Entry) Entry {
+	body := e.Body
+	if e.UserID != uuid.Nil || len(e.UserIDs) > 0 {
+		body = fmt.Sprint(e.UserID, e.UserIDs)
+	}
+	return Entry{e.Seq, e.Kind, e.SenderID, e.ClientID, DigestOf(body)}
 }
 
 // Session is what one client saw of one conversation, in the order in which it took it:
@@ -74,8 +90,41 @@ type Read struct {
 	Whole              bool // it claims to reach to the end of the log
 }
 
+// Mark is up to where somebody has a conversation.
+type Mark struct {
+	User, Conversation uuid.UUID
+	Seq                int64
+	At                 time.Duration
+}
+
 // Membership is the interval of a conversation's log that a user may see.
 type Membership struct {
 	Conversation, User uuid.UUID
 	From, Until        int64 // both included; an Until of 0 is open
+}
+
+// MembershipsOf derives who may see what from a conversation's whole log.
+func MembershipsOf(conversation uuid.UUID, log []parleytest.Entry) []Membership {
+	var all []Membership
+	open := map[uuid.UUID]int{} // index of the interval that lasts
+	enter := func(user uuid.UUID, seq int64) {
+		open[user] = len(all)
+		all = append(all, Membership{Conversation: conversation, User: user, From: seq})
+	}
+	for _, e := range log {
+		switch e.Kind {
+		case "created":
+			for _, u := range e.UserIDs {
+				enter(u, e.Seq)
+			}
+		case "member_added":
+			enter(e.UserID, e.Seq)
+		case "member_removed", "member_left":
+			if i, ok := open[e.UserID]; ok {
+				all[i].Until = e.Seq
+				delete(open, e.UserID)
+			}
+		}
+	}
+	return all
 }

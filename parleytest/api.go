@@ -53,6 +53,9 @@ type Entry struct {
 	SenderID       uuid.UUID `json:"sender_id"`
 	ClientID       uuid.UUID `json:"client_id"`
 	Body           string    `json:"body"`
+	// Of entries about people: those who began a conversation, who came or went.
+	UserIDs []uuid.UUID `json:"user_ids"`
+	UserID  uuid.UUID   `json:"user_id"`
 }
 
 // Sent is the answer to a send.
@@ -174,6 +177,16 @@ func (c *Client) CreateGroup(ctx context.Context, title string, others []uuid.UU
 	var out Conversation
 	err := c.Call(ctx, http.MethodPost, "/conversations", map[string]any{"kind": "group", "title": title, "member_ids": others}, &out)
 	return out, err
+}
+
+// AddMembers adds people to a group.
+func (c *Client) AddMembers(ctx context.Context, conversation uuid.UUID, users ...uuid.UUID) error {
+	return c.Call(ctx, http.MethodPost, "/conversations/"+conversation.String()+"/members", map[string]any{"user_ids": users}, nil)
+}
+
+// RemoveMember puts somebody out of a group, or leaves it.
+func (c *Client) RemoveMember(ctx context.Context, conversation, user uuid.UUID) error {
+	return c.Call(ctx, http.MethodDelete, "/conversations/"+conversation.String()+"/members/"+user.String(), nil, nil)
 }
 
 // Send sends a message over HTTP.

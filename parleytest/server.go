@@ -2,6 +2,7 @@ package parleytest
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,6 +24,7 @@ import (
 type Config struct {
 	Binary string   // see Build
 	Env    []string // NAME=value, over the settings for tests
+	Host   string   // address to listen on; empty: 127.0.0.1
 }
 
 // Server is one server with its data directory, over as many lives of the process as
@@ -74,7 +76,7 @@ func (s *Server) prepare(ctx context.Context) error {
 	if s.log, err = os.Create(filepath.Join(s.root, "server.log")); err != nil {
 		return fmt.Errorf("make the server's log: %w", err)
 	}
-	if s.addr, err = freeAddr(ctx); err != nil {
+	if s.addr, err = freeAddr(ctx, cmp.Or(s.cfg.Host, "127.0.0.1")); err != nil {
 		return err
 	}
 	return s.Run(ctx)
@@ -83,10 +85,10 @@ func (s *Server) prepare(ctx context.Context) error {
 // freeAddr finds a port to which a client's own end of a connection is never bound: the
 // server has to get it again at every restart, and a client that calls a closed port of
 // the ephemeral range now and then connects to itself.
-func freeAddr(ctx context.Context) (string, error) {
+func freeAddr(ctx context.Context, host string) (string, error) {
 	var lc net.ListenConfig
 	for range 100 {
-		addr := fmt.Sprintf("127.0.0.1:%d", 18000+rand.IntN(12000))
+		addr := fmt.Sprintf("%s:%d", host, 18000+rand.IntN(12000))
 		if ln, err := lc.Listen(ctx, "tcp", addr); err == nil {
 			return addr, ln.Close()
 		}
@@ -97,6 +99,13 @@ func freeAddr(ctx context.Context) (string, error) {
 // Run starts the process, again after Kill or Stop, on the same port and data, and waits
 // until it is ready.
 func (s *Server) Run(ctx context.Context) error {
+	if err := s.begin(ctx); err != nil {
+		return err
+	}
+	return s.awaitReady(ctx)
+}
+
+func (s *Server) begin(ctx context.Context) error {
 	s.cmd = exec.CommandContext(context.WithoutCancel(ctx), s.cfg.Binary) // ctx bounds only the start
 	s.cmd.Env = append(os.Environ(),
 		"PARLEY_LISTEN="+s.addr,
@@ -124,7 +133,7 @@ func (s *Server) Run(ctx context.Context) error {
 		s.state = cmd.Wait()
 		close(exited)
 	}()
-	return s.awaitReady(ctx)
+	return nil
 }
 
 func (s *Server) readOutput(r io.Reader) {
@@ -228,6 +237,17 @@ func (s *Server) Stop() error {
 	}
 	if s.state != nil {
 		return fmt.Errorf("the server ended badly: %w\n%s", s.state, s.LogTail())
+	}
+	return nil
+}
+
+// SetBinary makes the next Run start another binary: an upgrade.
+func (s *Server) SetBinary(path string) { s.cfg.Binary = path }
+
+// Signal sends the running process a signal.
+func (s *Server) Signal(sig syscall.Signal) error {
+	if err := s.cmd.Process.Signal(sig); err != nil {
+		return fmt.Errorf("signal the server: %w", err)
 	}
 	return nil
 }

@@ -1,0 +1,165 @@
+package faults
+
+import (
+	"encoding/json"
+	"errors"
+
+	"github.com/google/uuid"
+
+	"parley/parleytest"
+)
+
+// The ids of requests that are no sends; those are known by their client_id.
+const (
+	syncID      = "sync"
+	heartbeatID = "beat"
+	markID      = "mark"
+)
+
+// take handles one frame.
+func (c *Client) take(l *link, f frame) error {
+	switch {
+	case f.Type == "hello":
+		return c.greeted(l, f.Data)
+	case f.Type == "entry":
+		var e parleytest.Entry
+		if err := json.Unmarshal(f.Data, &e); err != nil {
+			return strange("an entry that cannot be read: %v", err)
+		}
+		c.entry(l, e)
+		return nil
+	case f.Type == "receipt":
+		return c.receipt(f.Data)
+	case f.ID == syncID && f.Type == "reply":
+		return c.caughtUp(l, f.Data)
+	case f.ID == syncID && f.Error.Code == "unavailable":
+		return errors.New("catching up is unavailable")
+	case f.ID == heartbeatID, f.ID == markID: // marks are said again
+		return nil
+	case f.Type == "reply" || f.Type == "error":
+		return c.answer(l, f)
+	default:
+		return nil // an event of no interest here
+	}
+}
+
+// greeted begins to catch up, and afresh if this is another database.
+func (c *Client) greeted(l *link, data []byte) error {
+	var hello struct {
+		Epoch string `json:"epoch"`
+	}
+	if err := json.Unmarshal(data, &hello); err != nil || hello.Epoch == "" {
+		return strange("a hello that says %q", data)
+	}
+	c.mu.Lock()
+	if c.epoch != "" && c.epoch != hello.Epoch {
+		c.afresh()
+	}
+	c.epoch = hello.Epoch
+	for _, r := range c.order {
+		r.said = 0 // a crash forgets what was not written yet
+	}
+	c.mu.Unlock()
+	return c.sync(l)
+}
+
+// afresh forgets what was seen of another database, and what it acknowledged. What waits
+// is sent again.
+func (c *Client) afresh() {
+	for _, r := range c.order {
+		r.held, r.member = nil, false
+	}
+	c.live, c.reads, c.told, c.seen = nil, nil, nil, nil
+	for _, s := range c.sends {
+		s.Acks, s.Former = nil, c.waiting[s.Client] == nil
+	}
+}
+
+// entry takes a live entry: at once when caught up, later while catching up.
+func (c *Client) entry(l *link, e parleytest.Entry) {
+	s := l.streams[e.ConversationID]
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s == nil {
+		s = &stream{conversation: e.ConversationID}
+		l.streams[e.ConversationID] = s
+		c.live = append(c.live, s)
+	}
+	s.entries = append(s.entries, observed(e))
+	c.seen = append(c.seen, sighting{e.ConversationID, e.Seq, c.cfg.Clock()})
+	if r := c.room(e.ConversationID); l.caught {
+		c.apply(r, e)
+	} else {
+		l.early = append(l.early, e)
+	}
+}
+
+// apply takes an entry that is new. A live one that the answer to sync had already is not:
+// a commit may be read before it is delivered. A hole is left for the check to find.
+// c.mu is held.
+func (c *Client) apply(r *room, e parleytest.Entry) {
+	if e.Seq > r.heldSeq() {
+		c.belongs(r, e)
+		r.held = append(r.held, observed(e))
+	}
+}
+
+// belongs notes whether an entry lets the user in or out. c.mu is held.
+func (c *Client) belongs(r *room, e parleytest.Entry) {
+	me := c.cfg.Session.User.ID
+	switch e.Kind {
+	case "created", "member_added":
+		for _, u := range append(e.UserIDs, e.UserID) {
+			r.member = r.member || u == me
+		}
+	case "member_removed", "member_left":
+		r.member = r.member && e.UserID != me
+	}
+}
+
+func (r *room) heldSeq() int64 {
+	if len(r.held) == 0 {
+		return 0
+	}
+	return r.held[len(r.held)-1].Seq
+}
+
+// sayMarks says what the client has and has not said.
+func (c *Client) sayMarks(l *link) error {
+	var marks []Mark
+	c.mu.Lock()
+	if c.current == l {
+		for _, r := range c.order {
+			if held := r.heldSeq(); r.member && held > r.said {
+				r.said = held
+				marks = append(marks, Mark{c.cfg.Session.User.ID, r.id, held, c.cfg.Clock()})
+			}
+		}
+	}
+	c.said = append(c.said, marks...)
+	c.mu.Unlock()
+	for _, m := range marks {
+		if err := l.write("receipt.delivered", markID, map[string]any{"conversation_id": m.Conversation, "seq": m.Seq}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// receipt notes what the server says that somebody has.
+func (c *Client) receipt(data []byte) error {
+	var m struct {
+		ConversationID uuid.UUID `json:"conversation_id"`
+		UserID         uuid.UUID `json:"user_id"` // zero: everybody in the group
+		DeliveredSeq   int64     `json:"delivered_seq"`
+	}
+	if err := json.Unmarshal(data, &m); err != nil {
+		return strange("a receipt that cannot be read: %v", err)
+	}
+	if m.UserID != uuid.Nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.told = append(c.told, Mark{m.UserID, m.ConversationID, m.DeliveredSeq, c.cfg.Clock()})
+	}
+	return nil
+}

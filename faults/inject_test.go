@@ -1,0 +1,198 @@
+package faults
+
+import (
+	"context"
+	"math/rand/v2"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"parley/parleytest"
+)
+
+// injection does one fault to a world under load and undoes it. It gives the moment from
+// which recovery counts: of the kill, or of the end of what was temporary.
+type injection func(ctx context.Context, w *world, rnd *rand.Rand) time.Duration
+
+// repeated does an injection again and again to one world, each time after a window
+// without a fault, waits until everybody is served again, and checks everything.
+func repeated(inject injection) func(context.Context, *testing.T, *trial) {
+	return func(ctx context.Context, t *testing.T, tr *trial) {
+		w := newWorld(ctx, t, newCluster(ctx, t, newDatabase(ctx, t, ""), shipped(t), 2), usual())
+		w.repeat(ctx, tr, inject)
+		_, r := w.finish(ctx)
+		tr.judge(t, w, r)
+	}
+}
+
+func (w *world) repeat(ctx context.Context, tr *trial, inject injection) {
+	w.t.Helper()
+	type window struct{ from, to time.Duration }
+	var windows []window
+	for tr.more() {
+		w.calm(ctx)
+		since := inject(ctx, w, tr.rnd)
+		// Until it can be felt: a server that dies takes a moment to take its children along.
+		sleep(ctx, 300*time.Millisecond)
+		w.settled(ctx, w.now())
+		windows = append(windows, window{since, w.now()})
+	}
+	for _, v := range windows {
+		for _, c := range w.clients {
+			if d, hit := c.Recovery(v.from, v.to); hit {
+				tr.recovery = append(tr.recovery, d)
+			}
+		}
+	}
+}
+
+// settled waits until every client is served again.
+func (w *world) settled(ctx context.Context, since time.Duration) {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	var unserved *Client
+	if !until(ctx, func() bool {
+		for _, c := range w.clients {
+			if !c.Settled(since) {
+				unserved = c
+				return false
+			}
+		}
+		return true
+	}) {
+		w.t.Fatalf("somebody is not served again: %+v, %v, %v", unserved.State(), unserved.Refusals(), unserved.Strange())
+	}
+}
+
+func (w *world) oneOf(rnd *rand.Rand) *replica { return w.replicas[rnd.IntN(len(w.replicas))] }
+
+func killReplica(ctx context.Context, w *world, rnd *rand.Rand) time.Duration {
+	r := w.oneOf(rnd)
+	killed := w.now()
+	if err := w.restart(ctx, r); err != nil {
+		w.t.Fatal(err)
+	}
+	return killed
+}
+
+func killPostmaster(ctx context.Context, w *world, _ *rand.Rand) time.Duration {
+	pid := w.db.pid()
+	killed := w.now()
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		w.t.Fatal(err)
+	}
+	w.await(ctx, "another postmaster", func() bool { return w.db.pid() != pid })
+	return killed
+}
+
+// killBackend kills the process of one of Parley's sessions; PostgreSQL then ends all of
+// them and recovers as from a crash.
+func killBackend(ctx context.Context, w *world, rnd *rand.Rand) time.Duration {
+	pids := w.db.exec(ctx, `SELECT pid::text FROM pg_stat_activity WHERE application_name = 'parley'`)
+	if len(pids) == 0 {
+		w.t.Fatal("no session of a replica")
+	}
+	killed := w.now()
+	pid, err := strconv.Atoi(pids[rnd.IntN(len(pids))])
+	if err == nil {
+		err = syscall.Kill(pid, syscall.SIGKILL)
+	}
+	if err != nil && err != syscall.ESRCH { // a session that just ended
+		w.t.Fatal(err)
+	}
+	return killed
+}
+
+func loseAnswers(ctx context.Context, w *world, rnd *rand.Rand) time.Duration {
+	return doom(ctx, w, rnd, AnswerLost)
+}
+
+func loseCommits(ctx context.Context, w *world, rnd *rand.Rand) time.Duration {
+	return doom(ctx, w, rnd, NeverMade)
+}
+
+// doom gives one to three commits of a replica a fate: more in a row, and a sender may
+// run out of patience.
+func doom(ctx context.Context, w *world, rnd *rand.Rand, fate Fate) time.Duration {
+	proxy := w.oneOf(rnd).proxy
+	n := 1 + rnd.IntN(3)
+	before := proxy.Met()
+	began := w.now()
+	proxy.Doom(n, fate)
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	w.await(ctx, "a commit to do something to", func() bool { return proxy.Met() >= before+n })
+	return began
+}
+
+// stopReplica stops a replica with all its connections open.
+func stopReplica(ctx context.Context, w *world, rnd *rand.Rand) time.Duration {
+	r := w.oneOf(rnd)
+	w.pause(ctx, r.PID(), stopFor(rnd))
+	return w.now()
+}
+
+func stopFor(rnd *rand.Rand) time.Duration {
+	longest := 4 * time.Second
+	if *long {
+		longest = 15 * time.Second
+	}
+	return time.Second + time.Duration(rnd.Int64N(int64(longest)))
+}
+
+func (w *world) pause(ctx context.Context, pid int, d time.Duration) {
+	w.t.Helper()
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		w.t.Fatal(err)
+	}
+	sleep(ctx, d)
+	if err := syscall.Kill(pid, syscall.SIGCONT); err != nil && err != syscall.ESRCH {
+		w.t.Fatal(err)
+	}
+}
+
+func stopPostgres(ctx context.Context, w *world, rnd *rand.Rand) time.Duration {
+	pid := w.db.pid()
+	family, err := parleytest.Family(pid)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, p := range family {
+		_ = syscall.Kill(p.PID, syscall.SIGSTOP) // one may have ended
+	}
+	sleep(ctx, stopFor(rnd))
+	// Those that were started meanwhile are children of one that was stopped: none.
+	for _, p := range family {
+		_ = syscall.Kill(p.PID, syscall.SIGCONT)
+	}
+	return w.now()
+}
+
+// cut ends all connections of a replica to the database, in order or by a reset.
+func cut(_ context.Context, w *world, rnd *rand.Rand) time.Duration {
+	began := w.now()
+	w.oneOf(rnd).proxy.Cut(rnd.IntN(2) == 0)
+	return began
+}
+
+// mute lets nothing through from or to the database, or both, for a while.
+func mute(ctx context.Context, w *world, rnd *rand.Rand) time.Duration {
+	p := w.oneOf(rnd).proxy
+	which := rnd.IntN(3)
+	p.Mute(which != 0, which != 1)
+	sleep(ctx, stopFor(rnd))
+	p.Mute(false, false)
+	return w.now()
+}
+
+// mixed does any of those that can be done to any world.
+func mixed(ctx context.Context, w *world, rnd *rand.Rand) time.Duration {
+	return anything[rnd.IntN(len(anything))](ctx, w, rnd)
+}
+
+var anything = []injection{
+	killReplica, killPostmaster, killBackend, loseAnswers, loseCommits,
+	stopReplica, stopPostgres, cut, mute,
+}

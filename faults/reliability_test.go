@@ -1,0 +1,99 @@
+package faults
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+// scenario is one kind of fault, and how it is brought about.
+type scenario struct {
+	fault, goal string
+	short       int           // how often in the short form; 0: not at all
+	long        int           // how often in the long form
+	budget      time.Duration // of the long form; it may end before n is reached
+	within      time.Duration // goal for the recovery's 99th percentile
+	run         func(ctx context.Context, t *testing.T, tr *trial)
+}
+
+// trial is one run of a scenario.
+type trial struct {
+	*outcome
+	times    int // how often, at most
+	deadline time.Time
+	rnd      *rand.Rand
+}
+
+// more says whether to do it once more, and counts it.
+func (tr *trial) more() bool {
+	if tr.n >= tr.times || tr.n > 0 && time.Now().After(tr.deadline) {
+		return false
+	}
+	tr.n++
+	return true
+}
+
+// TestReliability does to the cluster what the world does, one kind of fault after the
+// other, or some at the same time in the short form.
+func TestReliability(t *testing.T) {
+	t.Parallel()
+	b := &book{}
+	t.Cleanup(func() {
+		if *report == "" {
+			return
+		}
+		u := usual()
+		size := fmt.Sprintf("%d conversations, %d clients of %d people, %d %% of them away at times", u.direct+u.groups, u.people*u.devices, u.people, u.away)
+		if err := b.write(*report, size); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Logf("seed %d", *seed)
+	for _, s := range scenarios {
+		times := s.short
+		budget := time.Minute
+		if *long {
+			times, budget = int(float64(s.long)**scale), time.Duration(float64(s.budget)**scale)
+		}
+		if times == 0 {
+			continue
+		}
+		t.Run(s.fault, func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithTimeout(t.Context(), budget+5*time.Minute)
+			defer cancel()
+			h := fnv.New64a()
+			_, _ = h.Write([]byte(s.fault))
+			began := time.Now()
+			tr := &trial{
+				outcome: &outcome{fault: s.fault, goal: s.goal, within: s.within}, times: times,
+				deadline: began.Add(budget), rnd: rand.New(rand.NewPCG(*seed, h.Sum64())),
+			}
+			b.add(tr.outcome)
+			defer func() { tr.took, tr.failed = time.Since(began), t.Failed() }()
+			s.run(ctx, t, tr)
+			if tr.skipped != "" {
+				t.Skip(tr.skipped)
+			}
+			p99 := Percentile(tr.recovery, 99)
+			t.Logf("%s: %d times in %v; recovery p50 %v, p99 %v of %d; %v", s.fault, tr.n, time.Since(began).Round(time.Second),
+				Percentile(tr.recovery, 50), p99, len(tr.recovery), tr.notes)
+			// With the race detector and other tests beside it, times say nothing.
+			if *long && tr.within > 0 && p99 > tr.within {
+				t.Errorf("recovery took %v, and should take %v", p99, tr.within)
+			}
+		})
+	}
+}
+
+var scenarios = []scenario{
+	{fault: "kill -9 of a replica", goal: "clients served again p99 < 3 s", short: 0, long: 1000, budget: 150 * time.Second, within: 3 * time.Second, run: repeated(killReplica)},
+	{fault: "kill -9 of the postmaster", goal: "back p99 < 10 s", long: 200, budget: 75 * time.Second, within: 10 * time.Second, run: repeated(killPostmaster)},
+	{fault: "kill -9 of a backend", goal: "back p99 < 10 s", long: 500, budget: 75 * time.Second, within: 10 * time.Second, run: repeated(killBackend)},
+	{fault: "the answer of COMMIT lost", goal: "one entry per client_id", long: 1000, budget: 60 * time.Second, run: repeated(loseAnswers)},
+	{fault: "the connection cut before COMMIT", goal: "one entry per client_id", long: 1000, budget: 45 * time.Second, run: repeated(loseCommits)},
+	{fault: "a mix of all the above and below, by the seed", goal: "clean", short: 30, long: 200, budget: 120 * time.Second, run: repeated(mixed)},
+}
