@@ -2,7 +2,6 @@ package faults
 
 import (
 	"context"
-	"math/rand/v2"
 	"strconv"
 	"syscall"
 	"testing"
@@ -13,7 +12,7 @@ import (
 
 // injection does one fault to a world under load and undoes it. It gives the moment from
 // which recovery counts: of the kill, or of the end of what was temporary.
-type injection func(ctx context.Context, w *world, rnd *rand.Rand) time.Duration
+type injection func(ctx context.Context, w *world, rnd randomness) time.Duration
 
 // repeated does an injection again and again to one world, each time after a window
 // without a fault, waits until everybody is served again, and checks everything.
@@ -66,9 +65,9 @@ func (w *world) settled(ctx context.Context, since time.Duration) {
 	}
 }
 
-func (w *world) oneOf(rnd *rand.Rand) *replica { return w.replicas[rnd.IntN(len(w.replicas))] }
+func (w *world) oneOf(rnd randomness) *replica { return w.replicas[rnd.IntN(len(w.replicas))] }
 
-func killReplica(ctx context.Context, w *world, rnd *rand.Rand) time.Duration {
+func killReplica(ctx context.Context, w *world, rnd randomness) time.Duration {
 	r := w.oneOf(rnd)
 	killed := w.now()
 	if err := w.restart(ctx, r); err != nil {
@@ -77,7 +76,7 @@ func killReplica(ctx context.Context, w *world, rnd *rand.Rand) time.Duration {
 	return killed
 }
 
-func killPostmaster(ctx context.Context, w *world, _ *rand.Rand) time.Duration {
+func killPostmaster(ctx context.Context, w *world, _ randomness) time.Duration {
 	pid := w.db.pid()
 	killed := w.now()
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
@@ -89,7 +88,7 @@ func killPostmaster(ctx context.Context, w *world, _ *rand.Rand) time.Duration {
 
 // killBackend kills the process of one of Parley's sessions; PostgreSQL then ends all of
 // them and recovers as from a crash.
-func killBackend(ctx context.Context, w *world, rnd *rand.Rand) time.Duration {
+func killBackend(ctx context.Context, w *world, rnd randomness) time.Duration {
 	pids := w.db.exec(ctx, `SELECT pid::text FROM pg_stat_activity WHERE application_name = 'parley'`)
 	if len(pids) == 0 {
 		w.t.Fatal("no session of a replica")
@@ -105,17 +104,17 @@ func killBackend(ctx context.Context, w *world, rnd *rand.Rand) time.Duration {
 	return killed
 }
 
-func loseAnswers(ctx context.Context, w *world, rnd *rand.Rand) time.Duration {
+func loseAnswers(ctx context.Context, w *world, rnd randomness) time.Duration {
 	return doom(ctx, w, rnd, AnswerLost)
 }
 
-func loseCommits(ctx context.Context, w *world, rnd *rand.Rand) time.Duration {
+func loseCommits(ctx context.Context, w *world, rnd randomness) time.Duration {
 	return doom(ctx, w, rnd, NeverMade)
 }
 
 // doom gives one to three commits of a replica a fate: more in a row, and a sender may
 // run out of patience.
-func doom(ctx context.Context, w *world, rnd *rand.Rand, fate Fate) time.Duration {
+func doom(ctx context.Context, w *world, rnd randomness, fate Fate) time.Duration {
 	proxy := w.oneOf(rnd).proxy
 	n := 1 + rnd.IntN(3)
 	before := proxy.Met()
@@ -128,13 +127,13 @@ func doom(ctx context.Context, w *world, rnd *rand.Rand, fate Fate) time.Duratio
 }
 
 // stopReplica stops a replica with all its connections open.
-func stopReplica(ctx context.Context, w *world, rnd *rand.Rand) time.Duration {
+func stopReplica(ctx context.Context, w *world, rnd randomness) time.Duration {
 	r := w.oneOf(rnd)
 	w.pause(ctx, r.PID(), stopFor(rnd))
 	return w.now()
 }
 
-func stopFor(rnd *rand.Rand) time.Duration {
+func stopFor(rnd randomness) time.Duration {
 	longest := 4 * time.Second
 	if *long {
 		longest = 15 * time.Second
@@ -153,7 +152,7 @@ func (w *world) pause(ctx context.Context, pid int, d time.Duration) {
 	}
 }
 
-func stopPostgres(ctx context.Context, w *world, rnd *rand.Rand) time.Duration {
+func stopPostgres(ctx context.Context, w *world, rnd randomness) time.Duration {
 	pid := w.db.pid()
 	family, err := parleytest.Family(pid)
 	if err != nil {
@@ -171,14 +170,14 @@ func stopPostgres(ctx context.Context, w *world, rnd *rand.Rand) time.Duration {
 }
 
 // cut ends all connections of a replica to the database, in order or by a reset.
-func cut(_ context.Context, w *world, rnd *rand.Rand) time.Duration {
+func cut(_ context.Context, w *world, rnd randomness) time.Duration {
 	began := w.now()
 	w.oneOf(rnd).proxy.Cut(rnd.IntN(2) == 0)
 	return began
 }
 
 // mute lets nothing through from or to the database, or both, for a while.
-func mute(ctx context.Context, w *world, rnd *rand.Rand) time.Duration {
+func mute(ctx context.Context, w *world, rnd randomness) time.Duration {
 	p := w.oneOf(rnd).proxy
 	which := rnd.IntN(3)
 	p.Mute(which != 0, which != 1)
@@ -188,7 +187,7 @@ func mute(ctx context.Context, w *world, rnd *rand.Rand) time.Duration {
 }
 
 // mixed does any of those that can be done to any world.
-func mixed(ctx context.Context, w *world, rnd *rand.Rand) time.Duration {
+func mixed(ctx context.Context, w *world, rnd randomness) time.Duration {
 	return anything[rnd.IntN(len(anything))](ctx, w, rnd)
 }
 

@@ -24,7 +24,7 @@ type trial struct {
 	*outcome
 	times    int // how often, at most
 	deadline time.Time
-	rnd      *rand.Rand
+	rnd      randomness
 }
 
 // more says whether to do it once more, and counts it.
@@ -95,5 +95,10 @@ var scenarios = []scenario{
 	{fault: "kill -9 of a backend", goal: "back p99 < 10 s", long: 500, budget: 75 * time.Second, within: 10 * time.Second, run: repeated(killBackend)},
 	{fault: "the answer of COMMIT lost", goal: "one entry per client_id", long: 1000, budget: 60 * time.Second, run: repeated(loseAnswers)},
 	{fault: "the connection cut before COMMIT", goal: "one entry per client_id", long: 1000, budget: 45 * time.Second, run: repeated(loseCommits)},
+	{fault: "power cut", goal: "clean", short: 2, long: 100, budget: 75 * time.Second, run: powerCut},
+	{fault: "disk full", goal: "a clear \"not sent\"; serves again < 10 s after space returns", short: 0, long: 5, budget: 60 * time.Second, within: 10 * time.Second, run: fullDisk},
 	{fault: "a mix of all the above and below, by the seed", goal: "clean", short: 30, long: 200, budget: 120 * time.Second, run: repeated(mixed)},
 }
+
+// randomness decides what is left to chance, by the seed.
+type randomness = *rand.Rand

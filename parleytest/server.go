@@ -2,7 +2,6 @@ package parleytest
 
 import (
 	"bufio"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -24,7 +24,8 @@ import (
 type Config struct {
 	Binary string   // see Build
 	Env    []string // NAME=value, over the settings for tests
-	Host   string   // address to listen on; empty: 127.0.0.1
+	Addr   string   // host:port to listen on; empty: a free port of 127.0.0.1
+	Within []string // command with arguments that becomes the binary, such as ip netns exec; may be empty
 }
 
 // Server is one server with its data directory, over as many lives of the process as
@@ -76,8 +77,10 @@ func (s *Server) prepare(ctx context.Context) error {
 	if s.log, err = os.Create(filepath.Join(s.root, "server.log")); err != nil {
 		return fmt.Errorf("make the server's log: %w", err)
 	}
-	if s.addr, err = freeAddr(ctx, cmp.Or(s.cfg.Host, "127.0.0.1")); err != nil {
-		return err
+	if s.addr = s.cfg.Addr; s.addr == "" {
+		if s.addr, err = freeAddr(ctx); err != nil {
+			return err
+		}
 	}
 	return s.Run(ctx)
 }
@@ -85,10 +88,10 @@ func (s *Server) prepare(ctx context.Context) error {
 // freeAddr finds a port to which a client's own end of a connection is never bound: the
 // server has to get it again at every restart, and a client that calls a closed port of
 // the ephemeral range now and then connects to itself.
-func freeAddr(ctx context.Context, host string) (string, error) {
+func freeAddr(ctx context.Context) (string, error) {
 	var lc net.ListenConfig
 	for range 100 {
-		addr := fmt.Sprintf("%s:%d", host, 18000+rand.IntN(12000))
+		addr := fmt.Sprintf("127.0.0.1:%d", 18000+rand.IntN(12000))
 		if ln, err := lc.Listen(ctx, "tcp", addr); err == nil {
 			return addr, ln.Close()
 		}
@@ -106,7 +109,8 @@ func (s *Server) Run(ctx context.Context) error {
 }
 
 func (s *Server) begin(ctx context.Context) error {
-	s.cmd = exec.CommandContext(context.WithoutCancel(ctx), s.cfg.Binary) // ctx bounds only the start
+	command := append(slices.Clone(s.cfg.Within), s.cfg.Binary)
+	s.cmd = exec.CommandContext(context.WithoutCancel(ctx), command[0], command[1:]...) // ctx bounds only the start
 	s.cmd.Env = append(os.Environ(),
 		"PARLEY_LISTEN="+s.addr,
 		"PARLEY_DATA_DIR="+s.DataDir(),
