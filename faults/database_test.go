@@ -142,7 +142,7 @@ func (db *database) exec(ctx context.Context, sql string, args ...any) []string 
 	if err != nil {
 		db.t.Fatal(err)
 	}
-	texts, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	texts, err := pgx.CollectRows(rows, pgx.RowTo[string]) // none, of what returns no rows
 	if err != nil {
 		db.t.Fatal(err)
 	}

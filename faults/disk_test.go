@@ -99,7 +99,7 @@ func (d *disk) ballast() (path string) {
 // powerCut puts the database on a disk that stops, with nothing written that was not
 // written by then, and starts it again from what is there.
 func powerCut(ctx context.Context, t *testing.T, tr *trial) {
-	d, w := onDisk(ctx, t, tr, 512, shipped(t), usual())
+	d, w := onDisk(ctx, t, tr, 512, shipped(t), busy())
 	if w == nil {
 		return
 	}
@@ -133,9 +133,7 @@ func (d *disk) cutPower(ctx context.Context, w *world, _ randomness) time.Durati
 
 // fullDisk fills the disk under the database until sends are refused, and some time longer.
 func fullDisk(ctx context.Context, t *testing.T, tr *trial) {
-	s := usual()
-	s.inFlight, s.pause, s.away, s.moves = 2, 100*time.Millisecond, 0, 0
-	d, w := onDisk(ctx, t, tr, 384, shipped(t), s)
+	d, w := onDisk(ctx, t, tr, 384, shipped(t), busy())
 	if w == nil {
 		return
 	}

@@ -52,6 +52,7 @@ func TestReliability(t *testing.T) {
 		}
 	})
 	t.Logf("seed %d", *seed)
+	t.Run("planted faults are found", func(t *testing.T) { planted(t.Context(), t, b) })
 	for _, s := range scenarios {
 		times := s.short
 		budget := time.Minute
@@ -96,6 +97,8 @@ var scenarios = []scenario{
 	{fault: "the answer of COMMIT lost", goal: "one entry per client_id", long: 1000, budget: 60 * time.Second, run: repeated(loseAnswers)},
 	{fault: "the connection cut before COMMIT", goal: "one entry per client_id", long: 1000, budget: 45 * time.Second, run: repeated(loseCommits)},
 	{fault: "power cut", goal: "clean", short: 2, long: 100, budget: 75 * time.Second, run: powerCut},
+	{fault: "restored from a backup", goal: "epoch changes; no mixed history", short: 1, long: 20, budget: 60 * time.Second, run: restored},
+	{fault: "hot conversations, batches over many", goal: "no deadlock reaches a user", long: 1000, budget: 30 * time.Second, run: crowded},
 	{fault: "disk full", goal: "a clear \"not sent\"; serves again < 10 s after space returns", short: 0, long: 5, budget: 60 * time.Second, within: 10 * time.Second, run: fullDisk},
 	{fault: "a mix of all the above and below, by the seed", goal: "clean", short: 30, long: 200, budget: 120 * time.Second, run: repeated(mixed)},
 }

@@ -1,0 +1,50 @@
+package faults
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// restored takes a backup, lets everybody go on, puts the backup back with a new epoch,
+// and holds what comes after against the new history alone: nobody may mix the two.
+func restored(ctx context.Context, t *testing.T, tr *trial) {
+	w := newWorld(ctx, t, newCluster(ctx, t, newDatabase(ctx, t, ""), shipped(t), 2), usual())
+	w.repeat(ctx, tr, restoreBackup)
+	_, r := w.finish(ctx)
+	tr.judge(t, w, r)
+}
+
+func restoreBackup(ctx context.Context, w *world, _ randomness) time.Duration {
+	data := filepath.Join(w.db.cfg.DataDir, "postgres")
+	backup := filepath.Join(w.db.cfg.DataDir, "backup")
+	w.db.takeAway(ctx)
+	w.must(os.RemoveAll(backup))
+	w.must(copyTree(data, backup))
+	w.db.bringBack(ctx)
+	w.settled(ctx, w.now())
+	w.calm(ctx)
+	w.calm(ctx)
+
+	for _, r := range w.replicas {
+		w.must(r.Kill())
+	}
+	w.db.takeAway(ctx)
+	w.must(os.RemoveAll(data))
+	w.must(copyTree(backup, data))
+	w.db.bringBack(ctx)
+	w.db.exec(ctx, `UPDATE instance SET epoch = gen_random_uuid() RETURNING epoch::text`)
+	for _, r := range w.replicas {
+		w.must(r.Run(ctx))
+	}
+	return w.now()
+}
+
+func (w *world) must(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
