@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"strings"
 	"time"
@@ -15,7 +16,9 @@ import (
 	"github.com/golang-migrate/migrate/v4/database"
 	migratepgx "github.com/golang-migrate/migrate/v4/database/pgx/v5"
 	"github.com/golang-migrate/migrate/v4/source/iofs"
+	"github.com/jackc/pgerrcode"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 
 	"parley/migrations"
@@ -181,24 +184,45 @@ func (d *migrationDriver) SetVersion(version int, dirty bool) error {
 	return d.Driver.SetVersion(version, false)
 }
 
+const (
+	// lockWait is how long a migration waits for the lock of a table in use. All who come
+	// after it wait behind it, and one who has what it needs next is in a deadlock with it:
+	// so it lets them through soon, long before PostgreSQL looks for deadlocks (1 s), and
+	// tries again.
+	lockWait = 200 * time.Millisecond
+	// lockPatience is how long it goes on trying.
+	lockPatience = 5 * time.Second
+)
+
 // Run executes a migration. Its statements go as one query, which PostgreSQL runs as one
-// transaction. A table in use must not hold up everything queued behind the migration's
-// lock, so the wait for it is short, and the migration then fails as a whole.
+// transaction; one that does not get its locks has changed nothing.
 func (d *migrationDriver) Run(migration io.Reader) error {
 	body, err := io.ReadAll(migration)
 	if err != nil {
 		return fmt.Errorf("read migration: %w", err)
 	}
 	var sql strings.Builder
-	sql.WriteString("SET LOCAL lock_timeout = '3s'; ")
+	fmt.Fprintf(&sql, "SET LOCAL lock_timeout = %d; ", lockWait.Milliseconds())
 	sql.Write(body)
 	sql.WriteString("\n;DELETE FROM schema_migrations;\n")
 	if d.pending != database.NilVersion {
 		fmt.Fprintf(&sql, "INSERT INTO schema_migrations (version, dirty) VALUES (%d, false);\n", d.pending)
 	}
-	err = d.Driver.Run(strings.NewReader(sql.String()))
-	if e, ok := errors.AsType[database.Error](err); ok {
-		return fmt.Errorf("line %d: %w", e.Line, e.OrigErr) // without all of the SQL
+	for deadline := time.Now().Add(lockPatience); ; {
+		err = d.Driver.Run(strings.NewReader(sql.String()))
+		e, failed := errors.AsType[database.Error](err)
+		if !failed {
+			return err
+		}
+		if !lockedOut(e.OrigErr) || time.Now().After(deadline) {
+			return fmt.Errorf("line %d: %w", e.Line, e.OrigErr) // without all of the SQL
+		}
+		time.Sleep(lockWait/2 + rand.N(lockWait)) // those who waited behind it go first
 	}
-	return err
+}
+
+// lockedOut tells whether a transaction failed because others held the locks it wanted.
+func lockedOut(err error) bool {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (pg.Code == pgerrcode.LockNotAvailable || pg.Code == pgerrcode.DeadlockDetected)
 }

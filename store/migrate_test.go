@@ -200,6 +200,40 @@ func TestMigrationThatHasToWait(t *testing.T) {
 	}
 }
 
+// A migration of several tables meets a transaction that holds one of them and wants
+// another: it makes way, and nobody's transaction fails.
+func TestMigrationMakesWay(t *testing.T) {
+	t.Parallel()
+	url := storetest.URL(t)
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.Background()) }() // done with
+	// Of two in a deadlock this one would be the first to notice, and fail.
+	if _, err := conn.Exec(t.Context(), `SET deadlock_timeout = '700ms'; BEGIN; SELECT FROM entries`); err != nil {
+		t.Fatal(err)
+	}
+	migrated := make(chan error, 1)
+	go func() {
+		migrated <- store.MigrateTo(t.Context(), url, quiet, with(t, `ALTER TABLE users ADD COLUMN n int; ALTER TABLE entries ADD COLUMN n int`))
+	}()
+	const waits = `SELECT count(*)::text FROM pg_locks WHERE NOT granted AND relation = 'entries'::regclass`
+	for query(t, url, waits) == "0" {
+		select {
+		case err := <-migrated:
+			t.Fatalf("the migration did not wait: %v", err)
+		case <-time.After(time.Millisecond):
+		}
+	}
+	if _, err := conn.Exec(t.Context(), `SELECT FROM users; COMMIT`); err != nil {
+		t.Errorf("a transaction that the migration met: %v", err)
+	}
+	if err := <-migrated; err != nil {
+		t.Errorf("the migration: %v", err)
+	}
+}
+
 func TestMigrateWithoutADatabase(t *testing.T) {
 	t.Parallel()
 	err := store.Migrate(t.Context(), fmt.Sprintf("postgres:///x?host=%s", t.TempDir()), quiet)
