@@ -94,6 +94,7 @@ func (c *Client) page(ctx context.Context, server *parleytest.Server, id uuid.UU
 		c.mu.Lock()
 		after := c.room(id).heldSeq()
 		c.mu.Unlock()
+		c.pages.Add(1)
 		read, entries, err := c.read(ctx, server, id, after, pageSize)
 		if err != nil {
 			return fmt.Errorf("page what was missed: %w", err)

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
@@ -23,7 +24,8 @@ import (
 // and sends again by the same client_id until it is acknowledged. It records everything,
 // and repairs nothing that the server should not have broken.
 type Client struct {
-	cfg ClientConfig
+	cfg   ClientConfig
+	pages atomic.Int64 // asked for to catch up
 
 	mu       sync.Mutex // guards what follows
 	rooms    map[uuid.UUID]*room

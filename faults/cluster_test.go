@@ -36,7 +36,7 @@ func newCluster(ctx context.Context, t *testing.T, db *database, binary string, 
 // add starts one more replica and lets clients go to it.
 func (c *cluster) add(ctx context.Context) *replica {
 	c.t.Helper()
-	proxy, err := NewProxy(ctx, c.db.socket())
+	proxy, err := NewProxy(ctx, c.db.socket(), "127.0.0.1:0")
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -46,6 +46,9 @@ func newDatabase(ctx context.Context, t *testing.T, dir string) *database {
 		DataDir: filepath.Join(dir, "data"), Logger: slog.New(slog.DiscardHandler),
 	}}
 	t.Cleanup(func() {
+		if b, err := os.ReadFile(filepath.Join(db.cfg.DataDir, "postgres.log")); err == nil && t.Failed() {
+			t.Logf("the database's log ends:\n%s", b[max(0, len(b)-4<<10):])
+		}
 		if db.srv != nil {
 			db.signal(syscall.SIGCONT)
 			if err := db.srv.Stop(context.Background()); err != nil {

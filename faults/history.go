@@ -63,6 +63,10 @@ type Entry struct {
 	Body           Digest    // of a message's text, or of the people whom another entry is about
 }
 
+func (e Entry) String() string {
+	return fmt.Sprintf("%d (%s of %v, text %x)", e.Seq, e.Kind, e.Sender, e.Body[:3])
+}
+
 // observed is a client's view of an entry.
 func observed(e parleytest.Entry) Entry {
 	body := e.Body

@@ -63,9 +63,10 @@ type proxied struct {
 	pid        uint32 // of the server's process for it
 }
 
-// NewProxy listens on a port of its own for a server on a Unix socket.
-func NewProxy(ctx context.Context, socket string) (*Proxy, error) {
-	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+// NewProxy listens on an address, such as 127.0.0.1:0 for any port, for a server on a Unix
+// socket.
+func NewProxy(ctx context.Context, socket, addr string) (*Proxy, error) {
+	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("listen for a replica: %w", err)
 	}

@@ -99,6 +99,12 @@ var scenarios = []scenario{
 	{fault: "power cut", goal: "clean", short: 2, long: 100, budget: 75 * time.Second, run: powerCut},
 	{fault: "restored from a backup", goal: "epoch changes; no mixed history", short: 1, long: 20, budget: 60 * time.Second, run: restored},
 	{fault: "hot conversations, batches over many", goal: "no deadlock reaches a user", long: 1000, budget: 30 * time.Second, run: crowded},
+	{fault: "replicas 1 -> 3 -> 1, SIGTERM", goal: "drain < 5 s, no failed send after retry", long: 50, budget: 45 * time.Second, within: 5 * time.Second, run: scaled},
+	{fault: "upgrade with a migration under load", goal: "stall < 1 s, old client works", long: 3, budget: 45 * time.Second, run: upgraded},
+	{fault: "half-open: a replica vanishes from the network", goal: "reaped < 75 s; nothing lost on resume", long: 1, budget: 10 * time.Second, run: partitioned},
+	{fault: "restart with 8,000 sockets", goal: "95 % back < 15 s, pool never exceeded", long: 2, budget: 60 * time.Second, run: storm},
+	{fault: "500 stalled readers beside 500 healthy ones", goal: "bounded memory each; healthy p99 within 1.2x; stalled ones catch up", long: 1, budget: 30 * time.Second, run: stalledReaders},
+	{fault: "away for a second, an hour, 30 days", goal: "gapless, one round trip and pages", short: 1, long: 3, budget: 30 * time.Second, run: away},
 	{fault: "disk full", goal: "a clear \"not sent\"; serves again < 10 s after space returns", short: 0, long: 5, budget: 60 * time.Second, within: 10 * time.Second, run: fullDisk},
 	{fault: "a mix of all the above and below, by the seed", goal: "clean", short: 30, long: 200, budget: 120 * time.Second, run: repeated(mixed)},
 }

@@ -28,3 +28,9 @@ func (r *Replicas) Pick() *parleytest.Server {
 	r.next++
 	return r.all[r.next%len(r.all)]
 }
+
+func (r *Replicas) add(s *parleytest.Server) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.all = append(r.all, s)
+}
