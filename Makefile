@@ -13,7 +13,7 @@ GO_SOURCES := $(shell find . -name '*.go' -not -path './node_modules/*') $(wildc
 INSTALLED := node_modules/.package-lock.json
 PGDIST := store/pgdist/.packed
 
-.PHONY: help run build ui test test-go test-ui test-browser chromium check lint fmt bench clean
+.PHONY: help run build ui test test-go test-ui test-browser chromium check lint fmt bench faults clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +72,12 @@ fmt: ## Format the Go code
 
 bench: build ## Measure messages a second, latency and CPU per message (about three minutes)
 	go run ./bench -receipts
+
+# SEED=7 repeats a run, SCALE=10 goes on ten times as long with each fault.
+SEED ?= 0
+SCALE ?= 1
+faults: build ## Do every fault to real binaries under load, and write docs/RELIABILITY.md (about half an hour; root on Linux for all of them)
+	go test ./faults -run TestReliability -count=1 -timeout 24h -v -args -long -seed=$(SEED) -scale=$(SCALE) -report=$(CURDIR)/docs/RELIABILITY.md
 
 clean: ## Remove what was built (never data)
 	rm -rf bin web/dist/* store/pgdist/* node_modules

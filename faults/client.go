@@ -24,8 +24,9 @@ import (
 // and sends again by the same client_id until it is acknowledged. It records everything,
 // and repairs nothing that the server should not have broken.
 type Client struct {
-	cfg   ClientConfig
-	pages atomic.Int64 // asked for to catch up
+	cfg    ClientConfig
+	pages  atomic.Int64       // asked for to catch up
+	failed *parleytest.Server // to connect to which was tried in vain; Run's own
 
 	mu       sync.Mutex // guards what follows
 	rooms    map[uuid.UUID]*room
@@ -286,11 +287,13 @@ type link struct {
 
 // connection is one connection's life.
 func (c *Client) connection(ctx context.Context) error {
-	server := c.cfg.Replicas.Pick()
+	server := c.cfg.Replicas.Pick(c.failed)
 	ws, err := c.dial(ctx, server)
 	if err != nil {
+		c.failed = server
 		return err
 	}
+	c.failed = nil
 	defer func() { _ = ws.CloseNow() }()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

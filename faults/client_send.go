@@ -33,7 +33,7 @@ func (c *Client) answer(l *link, f frame) error {
 		if s != nil {
 			go func() {
 				// Wherever: the other replica has to see it too. Only an answer tells something.
-				_, _, _ = c.read(l.ctx, c.cfg.Replicas.Pick(), s.Conversation, sent.Seq-1, 2)
+				_, _, _ = c.read(l.ctx, c.cfg.Replicas.Pick(nil), s.Conversation, sent.Seq-1, 2)
 			}()
 		}
 	}

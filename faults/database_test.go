@@ -21,7 +21,8 @@ import (
 type database struct {
 	t   *testing.T
 	cfg store.BuiltinConfig
-	srv *store.Builtin // nil while it is away
+	srv *store.Builtin // nil while it is away, and where a Parley runs it
+	url string
 }
 
 // newDatabase starts one in a directory; in a new temporary one if dir is empty.
@@ -60,9 +61,19 @@ func newDatabase(ctx context.Context, t *testing.T, dir string) *database {
 	return db
 }
 
+// builtinOf is the database that a Parley runs.
+func builtinOf(t *testing.T, s *parleytest.Server) *database {
+	t.Helper()
+	url, running, err := store.FindBuiltin(s.DataDir())
+	if err != nil || !running {
+		t.Fatalf("find the built-in database: %v", err)
+	}
+	return &database{t: t, cfg: store.BuiltinConfig{DataDir: s.DataDir()}, url: url}
+}
+
 // socket is the path of the server's Unix socket.
 func (db *database) socket() string {
-	u, err := url.Parse(db.srv.URL())
+	u, err := url.Parse(db.url)
 	if err != nil {
 		db.t.Fatal(err)
 	}
@@ -87,6 +98,7 @@ func (db *database) bringBack(ctx context.Context) {
 	if db.srv, err = store.StartBuiltin(ctx, db.cfg); err != nil {
 		db.t.Fatal(err)
 	}
+	db.url = db.srv.URL()
 }
 
 // pid is the server's; it waits for one that is just being started.
@@ -123,7 +135,7 @@ func (db *database) signal(sig syscall.Signal) {
 func (db *database) connect(ctx context.Context) *pgx.Conn {
 	db.t.Helper()
 	for {
-		conn, err := pgx.Connect(ctx, db.srv.URL())
+		conn, err := pgx.Connect(ctx, db.url)
 		if err == nil {
 			return conn
 		}

@@ -104,7 +104,7 @@ func powerCut(ctx context.Context, t *testing.T, tr *trial) {
 		return
 	}
 	w.repeat(ctx, tr, d.cutPower)
-	_, r := w.finish(ctx)
+	r := w.finish(ctx)
 	tr.judge(t, w, r)
 }
 
@@ -139,19 +139,19 @@ func fullDisk(ctx context.Context, t *testing.T, tr *trial) {
 	}
 	told := 0
 	w.repeat(ctx, tr, func(ctx context.Context, w *world, _ randomness) time.Duration {
-		before := w.refused("unavailable")
+		before := w.refused()
 		ballast := d.ballast()
 		full, cancel := context.WithTimeout(ctx, 90*time.Second)
 		defer cancel()
-		w.await(full, "a send that is refused because the disk is full", func() bool { return w.refused("unavailable") > before })
+		w.await(full, "a send that is refused because the disk is full", func() bool { return w.refused() > before })
 		sleep(ctx, 3*time.Second)
-		told += w.refused("unavailable") - before
+		told += w.refused() - before
 		if err := os.Remove(ballast); err != nil {
 			w.t.Fatal(err)
 		}
 		return w.now()
 	})
 	tr.note("%d sends were answered `unavailable`, none otherwise", told)
-	_, r := w.finish(ctx)
+	r := w.finish(ctx)
 	tr.judge(t, w, r)
 }

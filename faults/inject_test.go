@@ -20,15 +20,34 @@ func repeated(inject injection) func(context.Context, *testing.T, *trial) {
 	return func(ctx context.Context, t *testing.T, tr *trial) {
 		w := newWorld(ctx, t, newCluster(ctx, t, newDatabase(ctx, t, ""), shipped(t), 2), usual())
 		w.repeat(ctx, tr, inject)
-		_, r := w.finish(ctx)
+		r := w.finish(ctx)
 		tr.judge(t, w, r)
 	}
 }
 
-func (w *world) repeat(ctx context.Context, tr *trial, inject injection) {
+// delivered is repeated with another measure: how long deliveries to clients of the other
+// replica took, of what was acknowledged from the beginning of the fault on.
+func delivered(inject injection) func(context.Context, *testing.T, *trial) {
+	return func(ctx context.Context, t *testing.T, tr *trial) {
+		w := newWorld(ctx, t, newCluster(ctx, t, newDatabase(ctx, t, ""), shipped(t), 2), usual())
+		windows := w.repeat(ctx, tr, inject)
+		r := w.finish(ctx)
+		tr.recovery = nil
+		for _, v := range windows {
+			tr.recovery = append(tr.recovery, DeliveryGaps(w.clients, v.from, v.to)...)
+		}
+		if len(tr.recovery) == 0 {
+			t.Error("nothing was delivered from one replica to the other")
+		}
+		tr.note("the time is from an acknowledgement by one replica to the delivery by the other")
+		tr.judge(t, w, r)
+	}
+}
+
+type window struct{ from, to time.Duration }
+
+func (w *world) repeat(ctx context.Context, tr *trial, inject injection) (windows []window) {
 	w.t.Helper()
-	type window struct{ from, to time.Duration }
-	var windows []window
 	for tr.more() {
 		w.calm(ctx)
 		since := inject(ctx, w, tr.rnd)
@@ -44,6 +63,7 @@ func (w *world) repeat(ctx context.Context, tr *trial, inject injection) {
 			}
 		}
 	}
+	return windows
 }
 
 // settled waits until every client is served again.
@@ -169,6 +189,50 @@ func stopPostgres(ctx context.Context, w *world, rnd randomness) time.Duration {
 	return w.now()
 }
 
+// terminateListener ends the session on which a replica listens for the others.
+func terminateListener(ctx context.Context, w *world, rnd randomness) time.Duration {
+	pid := w.listener(ctx, rnd)
+	began := w.now()
+	w.db.exec(ctx, `SELECT pg_terminate_backend($1)::text`, pid)
+	return began
+}
+
+// stopListener stops its process in the database.
+func stopListener(ctx context.Context, w *world, rnd randomness) time.Duration {
+	pid := w.listener(ctx, rnd)
+	began := w.now()
+	w.pause(ctx, pid, stopFor(rnd))
+	return began
+}
+
+// listener finds that session's process; the replica may be connecting just now.
+func (w *world) listener(ctx context.Context, rnd randomness) (pid int) {
+	w.t.Helper()
+	proxy := w.oneOf(rnd).proxy
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	w.await(ctx, "a session that listens", func() bool { pid = proxy.Listener(); return pid != 0 })
+	return pid
+}
+
+// dropHints keeps notifications from all replicas for a while.
+func dropHints(ctx context.Context, w *world, _ randomness) time.Duration {
+	began, before := w.now(), 0
+	for _, r := range w.replicas {
+		before += r.proxy.HintsDropped()
+		r.proxy.DropHints(true)
+	}
+	sleep(ctx, 5*time.Second)
+	for _, r := range w.replicas {
+		before -= r.proxy.HintsDropped()
+		r.proxy.DropHints(false)
+	}
+	if before == 0 {
+		w.t.Error("there was no hint to drop")
+	}
+	return began
+}
+
 // cut ends all connections of a replica to the database, in order or by a reset.
 func cut(_ context.Context, w *world, rnd randomness) time.Duration {
 	began := w.now()
@@ -186,6 +250,32 @@ func mute(ctx context.Context, w *world, rnd randomness) time.Duration {
 	return w.now()
 }
 
+// silenced is mute for so long that the replica has to notice: it says that it is not
+// ready, within ten seconds.
+func silenced(ctx context.Context, t *testing.T, tr *trial) {
+	w := newWorld(ctx, t, newCluster(ctx, t, newDatabase(ctx, t, ""), shipped(t), 2), usual())
+	var noticed []time.Duration
+	w.repeat(ctx, tr, func(ctx context.Context, w *world, rnd randomness) time.Duration {
+		r := w.oneOf(rnd)
+		which := tr.n % 3
+		began := w.now()
+		r.proxy.Mute(which != 0, which != 1)
+		wait, cancel := context.WithTimeout(ctx, 15*time.Second)
+		defer cancel()
+		w.await(wait, "a replica that knows that it is not ready", func() bool { ok, err := ready(wait, r.Server); return err == nil && !ok })
+		noticed = append(noticed, w.now()-began)
+		sleep(ctx, stopFor(rnd))
+		r.proxy.Mute(false, false)
+		return w.now()
+	})
+	report := w.finish(ctx)
+	tr.note("not ready after %s at the latest", ms(Percentile(noticed, 100)))
+	if *long && Percentile(noticed, 100) > 10*time.Second {
+		t.Errorf("it was noticed after %v", noticed)
+	}
+	tr.judge(t, w, report)
+}
+
 // mixed does any of those that can be done to any world.
 func mixed(ctx context.Context, w *world, rnd randomness) time.Duration {
 	return anything[rnd.IntN(len(anything))](ctx, w, rnd)
@@ -193,5 +283,5 @@ func mixed(ctx context.Context, w *world, rnd randomness) time.Duration {
 
 var anything = []injection{
 	killReplica, killPostmaster, killBackend, loseAnswers, loseCommits,
-	stopReplica, stopPostgres, cut, mute,
+	stopReplica, stopPostgres, cut, mute, terminateListener, stopListener, dropHints,
 }

@@ -33,11 +33,11 @@ func (w *world) deadlocks(ctx context.Context) int {
 func crowded(ctx context.Context, t *testing.T, tr *trial) {
 	w := newWorld(ctx, t, newCluster(ctx, t, newDatabase(ctx, t, ""), shipped(t), 2), wide())
 	w.repeat(ctx, tr, awhile)
-	_, r := w.finish(ctx)
+	r := w.finish(ctx)
 	tr.n, tr.unit = w.acked(), "messages"
 	if n := w.deadlocks(ctx); n > 0 {
 		t.Errorf("%d deadlocks", n)
 	}
-	tr.note("no deadlock, and %d sends told to try again", w.refused("unavailable"))
+	tr.note("no deadlock, and %d sends told to try again", w.refused())
 	tr.judge(t, w, r)
 }

@@ -82,7 +82,7 @@ func partitioned(ctx context.Context, t *testing.T, tr *trial) {
 		tr.note("ready %s after the cable was back", ms(w.now()-plugged))
 		return plugged
 	})
-	_, r := w.finish(ctx)
+	r := w.finish(ctx)
 	tr.note("everybody was served by the other replica within %s; clients give a silent connection up after %v", ms(Percentile(served, 100)), silence)
 	tr.judge(t, w, r)
 }

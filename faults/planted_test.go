@@ -177,7 +177,7 @@ func (p *plant) search(ctx context.Context, t *testing.T, binary string) (found 
 		w.db.exec(ctx, p.prepare)
 	}
 	w.repeat(ctx, tr, provoke)
-	_, r := w.finish(ctx)
+	r := w.finish(ctx)
 	if p.expected == deadlocks {
 		n := w.deadlocks(ctx)
 		return n, "counted by pg_stat_database", ""

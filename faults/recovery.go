@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"time"
+
+	"parley/parleytest"
 )
 
 // hitBy is how long a send may take without counting as one that a fault held up.
@@ -74,14 +76,20 @@ func (c *Client) Settled(since time.Duration) bool {
 }
 
 // DeliveryGaps are, of the entries acknowledged between two moments, how long after that
-// each client got them live, if it was connected all that time.
+// each client of another replica got them live, if it was connected all that time.
 func DeliveryGaps(clients []*Client, since, until time.Duration) []time.Duration {
-	acked := map[place]time.Duration{}
+	type origin struct {
+		at time.Duration
+		by *parleytest.Server
+	}
+	acked := map[place]origin{}
 	for _, c := range clients {
 		c.mu.Lock()
 		for _, s := range c.sends {
 			if len(s.Acks) > 0 && s.Acks[0].At >= since && s.Acks[0].At < until {
-				acked[place{s.Conversation, s.Acks[0].Seq}] = s.Acks[0].At
+				if v, ok := c.connectedAt(s.Acks[0].At); ok {
+					acked[place{s.Conversation, s.Acks[0].Seq}] = origin{s.Acks[0].At, v.server}
+				}
 			}
 		}
 		c.mu.Unlock()
@@ -90,14 +98,26 @@ func DeliveryGaps(clients []*Client, since, until time.Duration) []time.Duration
 	for _, c := range clients {
 		c.mu.Lock()
 		for _, s := range c.seen {
-			at, ok := acked[place{s.conversation, s.seq}]
-			if ok && slices.ContainsFunc(c.spans, func(v span) bool { return v.up <= at && (v.down == 0 || v.down >= s.at) }) {
-				gaps = append(gaps, max(0, s.at-at))
+			o, ok := acked[place{s.conversation, s.seq}]
+			if !ok {
+				continue
+			}
+			if v, ok := c.connectedAt(o.at); ok && v.server != o.by && (v.down == 0 || v.down >= s.at) {
+				gaps = append(gaps, max(0, s.at-o.at))
 			}
 		}
 		c.mu.Unlock()
 	}
 	return gaps
+}
+
+// connectedAt finds the connection that the client had at a moment. c.mu is held.
+func (c *Client) connectedAt(at time.Duration) (span, bool) {
+	i := slices.IndexFunc(c.spans, func(v span) bool { return v.up <= at && (v.down == 0 || v.down >= at) })
+	if i < 0 {
+		return span{}, false
+	}
+	return c.spans[i], true
 }
 
 // Percentile of durations; 0 if there are none.

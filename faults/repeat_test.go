@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"testing"
-	"time"
 
 	"github.com/coder/websocket"
 	"github.com/google/uuid"
@@ -14,25 +13,23 @@ import (
 	"parley/parleytest"
 )
 
-// TestSameClientIDAtOnce sends the same message on eight sockets and twice over HTTP at
-// the same time, again and again, and once more after a crash: it is stored once, and
-// everybody is told the same seq.
-func TestSameClientIDAtOnce(t *testing.T) {
-	t.Parallel()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	const rounds, sockets, posts = 200, 8, 2
-	server := start(t)
-	pairs, err := server.Pairs(ctx, "same", 1)
+// sameIDs sends the same message on eight sockets and twice over HTTP at the same time,
+// half of them to the other replica, again and again, and once more after a crash: it is
+// stored once, and everybody is told the same seq.
+func sameIDs(ctx context.Context, t *testing.T, tr *trial) {
+	const sockets, posts = 8, 2
+	c := newCluster(ctx, t, newDatabase(ctx, t, ""), shipped(t), 2)
+	pairs, err := c.replicas[0].Pairs(ctx, "same", 1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &badInput{server: server, pair: pairs[0]}
-	api := server.Client(b.pair.A.Token)
+	b := &badInput{pair: pairs[0]}
+	of := func(i int) *parleytest.Server { return c.replicas[i%len(c.replicas)].Server }
 
 	dial := func() []*websocket.Conn {
 		conns := make([]*websocket.Conn, sockets)
 		for i := range conns {
+			b.server = of(i)
 			conns[i] = b.dial(ctx, t, b.pair.A.Token)
 		}
 		return conns
@@ -49,7 +46,7 @@ func TestSameClientIDAtOnce(t *testing.T) {
 		}
 		for i := range posts {
 			g.Go(func() error {
-				sent, err := api.Send(ctx, b.pair.Conversation, id, id.String())
+				sent, err := of(i).Client(b.pair.A.Token).Send(ctx, b.pair.Conversation, id, id.String())
 				seqs[sockets+i] = sent.Seq
 				return err
 			})
@@ -67,28 +64,30 @@ func TestSameClientIDAtOnce(t *testing.T) {
 
 	conns := dial()
 	seqs := map[uuid.UUID]int64{}
-	for range rounds {
+	for tr.more() {
 		id := uuid.Must(uuid.NewV7())
 		if seqs[id], err = everywhere(conns, id); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := server.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	if err := server.Run(ctx); err != nil {
-		t.Fatal(err)
-	}
-	conns = dial()
-	for id, seq := range seqs {
-		if again, err := everywhere(conns, id); err != nil || again != seq {
-			t.Fatalf("%v had seq %d and has %d after a restart, %v", id, seq, again, err)
+	for _, r := range c.replicas {
+		if err := c.restart(ctx, r); err != nil {
+			t.Fatal(err)
 		}
 	}
-
+	conns = dial()
+	again := 0
+	for id, seq := range seqs { // in any order
+		if got, err := everywhere(conns, id); err != nil || got != seq {
+			t.Fatalf("%v had seq %d and has %d after a restart, %v", id, seq, got, err)
+		}
+		if again++; again == 1000 {
+			break
+		}
+	}
 	var log []parleytest.Entry
 	for {
-		page, _, err := api.Entries(ctx, b.pair.Conversation, int64(len(log)), pageSize)
+		page, _, err := of(0).Client(b.pair.B.Token).Entries(ctx, b.pair.Conversation, int64(len(log)), pageSize)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -97,14 +96,16 @@ func TestSameClientIDAtOnce(t *testing.T) {
 		}
 		log = append(log, page...)
 	}
-	if len(log) != rounds+1 { // and the entry that began the conversation
-		t.Errorf("%d entries of %d messages", len(log), rounds)
+	if len(log) != tr.n+1 { // and the entry that began the conversation
+		t.Errorf("%d entries of %d messages", len(log), tr.n)
 	}
 	for _, e := range log[1:] {
 		if seqs[e.ClientID] != e.Seq {
 			t.Errorf("%v is at %d, and was acknowledged at %d", e.ClientID, e.Seq, seqs[e.ClientID])
 		}
 	}
+	tr.messages = len(log) - 1
+	tr.note("each sent %d times at once, %d of them once more after kill -9 of both replicas: %d entries", sockets+posts, again, len(log)-1)
 }
 
 // ask sends a message.send frame and gives the seq of the reply.

@@ -21,10 +21,14 @@ func (r *Replicas) Set(servers ...*parleytest.Server) {
 	r.all = append([]*parleytest.Server(nil), servers...)
 }
 
-// Pick gives the next one.
-func (r *Replicas) Pick() *parleytest.Server {
+// Pick gives the next one, rather not one that failed just now.
+func (r *Replicas) Pick(failed *parleytest.Server) *parleytest.Server {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.next++
+	if s := r.all[r.next%len(r.all)]; s != failed {
+		return s
+	}
 	r.next++
 	return r.all[r.next%len(r.all)]
 }

@@ -35,7 +35,7 @@ func scaled(ctx context.Context, t *testing.T, tr *trial) {
 		w.spread()
 		return began
 	})
-	_, r := w.finish(ctx)
+	r := w.finish(ctx)
 	tr.note("%d drains took %s / %s (p50 / p99)", len(drains), ms(Percentile(drains, 50)), ms(Percentile(drains, 99)))
 	if slowest := slices.Max(drains); *long && slowest > 5*time.Second {
 		t.Errorf("a drain took %v", slowest)
@@ -62,7 +62,7 @@ func upgraded(ctx context.Context, t *testing.T, tr *trial) {
 		stalls = append(stalls, w.longestStall(began, w.now()))
 		return began
 	})
-	_, r := w.finish(ctx)
+	r := w.finish(ctx)
 	if got := w.db.exec(ctx, `SELECT version::text FROM schema_migrations`)[0]; got != fmt.Sprint(firstNext+tr.n) {
 		t.Errorf("after %d upgrades the schema is version %s", tr.n, got)
 	}

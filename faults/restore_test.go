@@ -13,7 +13,7 @@ import (
 func restored(ctx context.Context, t *testing.T, tr *trial) {
 	w := newWorld(ctx, t, newCluster(ctx, t, newDatabase(ctx, t, ""), shipped(t), 2), usual())
 	w.repeat(ctx, tr, restoreBackup)
-	_, r := w.finish(ctx)
+	r := w.finish(ctx)
 	tr.judge(t, w, r)
 }
 

@@ -72,6 +72,9 @@ func newWorld(ctx context.Context, t *testing.T, c *cluster, s size) *world {
 	}
 	w.connect()
 	w.run(ctx)
+	all, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	w.await(all, "connections of everybody", func() bool { return !slices.ContainsFunc(w.clients, func(c *Client) bool { return !c.Settled(0) }) })
 	return w
 }
 
@@ -148,7 +151,7 @@ func (w *world) move(ctx context.Context) {
 		g := w.groups[rand.IntN(len(w.groups))]
 		user := g.floating[rand.IntN(len(g.floating))]
 		call, cancel := context.WithTimeout(ctx, 15*time.Second)
-		api := w.front.Pick().Client(g.owner.Token)
+		api := w.front.Pick(nil).Client(g.owner.Token)
 		var err error
 		if rand.IntN(2) == 0 {
 			err = api.AddMembers(call, g.id, user)
@@ -170,10 +173,10 @@ func (w *world) acked() (n int) {
 	return n
 }
 
-// refused counts the sends that were answered so.
-func (w *world) refused(code string) (n int) {
+// refused counts the sends that were answered unavailable.
+func (w *world) refused() (n int) {
 	for _, c := range w.clients {
-		n += c.Refusals()[code]
+		n += c.Refusals()["unavailable"]
 	}
 	return n
 }
@@ -210,7 +213,7 @@ func (w *world) calm(ctx context.Context) {
 
 // finish lets everything begun come to its end, reads everything, and checks it all. What
 // does not come to its end in time is for the checks to report.
-func (w *world) finish(ctx context.Context) (*History, Report) {
+func (w *world) finish(ctx context.Context) Report {
 	w.t.Helper()
 	w.settle()
 	w.moving.Wait()
@@ -248,7 +251,7 @@ func (w *world) finish(ctx context.Context) (*History, Report) {
 			w.t.Errorf("a client of %v: %v", c.cfg.Session.User.Username, err)
 		}
 	}
-	return h, Check(h)
+	return Check(h)
 }
 
 // finalReads lets everybody read the end of what they have, over HTTP.
@@ -260,7 +263,7 @@ func (w *world) finalReads(ctx context.Context) {
 			c := w.clients[i]
 			for _, id := range w.conversations {
 				if held := c.Held(id); held > 0 {
-					if _, _, err := c.read(ctx, w.front.Pick(), id, max(0, held-20), pageSize); err != nil {
+					if _, _, err := c.read(ctx, w.front.Pick(nil), id, max(0, held-20), pageSize); err != nil {
 						w.t.Logf("the final read: %v", err)
 					}
 				}
