@@ -31,6 +31,8 @@ func delivered(inject injection) func(context.Context, *testing.T, *trial) {
 	return func(ctx context.Context, t *testing.T, tr *trial) {
 		w := newWorld(ctx, t, newCluster(ctx, t, newDatabase(ctx, t, ""), shipped(t), 2), usual())
 		windows := w.repeat(ctx, tr, inject)
+		// In the end no hint makes good what was not looked for.
+		dropAllHints(ctx, w, tr.rnd)
 		r := w.finish(ctx)
 		tr.recovery = nil
 		for _, v := range windows {
@@ -216,13 +218,13 @@ func (w *world) listener(ctx context.Context, rnd randomness) (pid int) {
 }
 
 // dropHints keeps notifications from all replicas for a while.
-func dropHints(ctx context.Context, w *world, _ randomness) time.Duration {
+func dropHints(ctx context.Context, w *world, rnd randomness) time.Duration {
 	began, before := w.now(), 0
 	for _, r := range w.replicas {
 		before += r.proxy.HintsDropped()
 		r.proxy.DropHints(true)
 	}
-	sleep(ctx, 5*time.Second)
+	sleep(ctx, stopFor(rnd))
 	for _, r := range w.replicas {
 		before -= r.proxy.HintsDropped()
 		r.proxy.DropHints(false)
@@ -231,6 +233,15 @@ func dropHints(ctx context.Context, w *world, _ randomness) time.Duration {
 		w.t.Error("there was no hint to drop")
 	}
 	return began
+}
+
+// dropAllHints keeps notifications away for the rest of the run.
+func dropAllHints(ctx context.Context, w *world, _ randomness) time.Duration {
+	for _, r := range w.replicas {
+		r.proxy.DropHints(true)
+	}
+	w.calm(ctx)
+	return w.now()
 }
 
 // cut ends all connections of a replica to the database, in order or by a reset.

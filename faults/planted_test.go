@@ -45,6 +45,11 @@ var plants = []plant{
 		provoked: "power cut", times: 10, disk: true, size: busy,
 	},
 	{
+		fault: "no catch-up poll", expected: "C6",
+		patches:  []patch{{"chat/holes.go", `if !g.s.cfg.Bus.Alone() || g.doubts.Load() > 0 {`, `if false {`}},
+		provoked: "hints dropped", times: 1, provoke: dropAllHints,
+	},
+	{
 		fault: "dedupe in memory only", expected: "C2", short: true,
 		patches:  []patch{{"chat/queries.go", `LIMIT 1) k ON true`, `LIMIT 1) k ON false`}},
 		prepare:  `DROP INDEX entries_client_key`,
@@ -73,7 +78,7 @@ var plants = []plant{
 	{
 		fault: "unsorted locks", expected: deadlocks,
 		patches:  []patch{{"chat/queries.go", `WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE`, `WHERE id = ANY($1::uuid[]) ORDER BY random() FOR UPDATE`}},
-		provoked: "batches over many conversations", times: 30, provoke: awhile, size: wide,
+		provoked: "batches over many conversations", times: 10, provoke: awhile, size: wide,
 	},
 }
 
