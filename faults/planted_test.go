@@ -131,12 +131,13 @@ func TestPlantedFaultsFit(t *testing.T) {
 
 // planted shows that the checks find the faults that they are for.
 func planted(ctx context.Context, t *testing.T, b *book) {
+	t.Helper()
 	for _, p := range plants {
 		if !*long && !p.short {
 			continue
 		}
 		t.Run(strings.ReplaceAll(p.fault, " ", "_"), func(t *testing.T) {
-			t.Parallel()
+			beside(t)
 			changed, err := p.patched()
 			if err != nil {
 				t.Fatal(err)

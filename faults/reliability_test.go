@@ -52,7 +52,6 @@ func TestReliability(t *testing.T) {
 		}
 	})
 	t.Logf("seed %d", *seed)
-	t.Run("planted faults are found", func(t *testing.T) { planted(t.Context(), t, b) })
 	for _, s := range scenarios {
 		times := s.short
 		budget := 40 * time.Second
@@ -63,7 +62,7 @@ func TestReliability(t *testing.T) {
 			continue
 		}
 		t.Run(s.fault, func(t *testing.T) {
-			t.Parallel()
+			beside(t)
 			ctx, cancel := context.WithTimeout(t.Context(), budget+5*time.Minute)
 			defer cancel()
 			h := fnv.New64a()
@@ -87,6 +86,14 @@ func TestReliability(t *testing.T) {
 				t.Errorf("recovery took %v, and should take %v", p99, tr.within)
 			}
 		})
+	}
+	t.Run("planted faults are found", func(t *testing.T) { planted(t.Context(), t, b) })
+}
+
+// beside lets a test run beside others in the short form; the long one measures.
+func beside(t *testing.T) {
+	if !*long {
+		t.Parallel()
 	}
 }
 
