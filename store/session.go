@@ -17,7 +17,9 @@ const minVersion = 150000
 // parameters, because a pooler in between refuses to start a session with parameters it
 // does not know. One round trip of the simple protocol, once a connection.
 //
-//   - Timeouts end what hangs on the server's side; see callTimeout for ours.
+//   - Timeouts end what hangs on the server's side; see callTimeout for ours. A transaction
+//     that waits for its next statement holds locks that others wait for, and its replica may
+//     have vanished from the network: nothing says so before TCP gives up.
 //   - READ COMMITTED is what the writer's two statements rely on, whatever the default of
 //     the role or database.
 //   - Every statement is keyed and prepared. The tables grow from empty before anything
@@ -42,7 +44,7 @@ SELECT current_setting('server_version_num'),
        set_config('default_transaction_isolation', 'read committed', false),
        set_config('statement_timeout', '8s', false),
        set_config('lock_timeout', '4s', false),
-       set_config('idle_in_transaction_session_timeout', '15s', false),
+       set_config('idle_in_transaction_session_timeout', '5s', false),
        set_config('jit', 'off', false),
        set_config('plan_cache_mode', 'force_generic_plan', false),
        set_config('enable_seqscan', 'off', false),

@@ -133,7 +133,7 @@ func TestSessionSettings(t *testing.T) {
 	db := storetest.New(t)
 	for name, want := range map[string]string{
 		"application_name": "parley", "TimeZone": "UTC", "client_encoding": "UTF8", "jit": "off",
-		"statement_timeout": "8s", "lock_timeout": "4s", "idle_in_transaction_session_timeout": "15s",
+		"statement_timeout": "8s", "lock_timeout": "4s", "idle_in_transaction_session_timeout": "5s",
 		"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "enable_sort": "off", "synchronous_commit": "on",
 		"default_transaction_isolation": "read committed",
 	} {
