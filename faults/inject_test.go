@@ -134,11 +134,10 @@ func loseCommits(ctx context.Context, w *world, rnd randomness) time.Duration {
 	return doom(ctx, w, rnd, NeverMade)
 }
 
-// doom gives one to three commits of a replica a fate: more in a row, and a sender may
-// run out of patience.
+// doom gives one to thirty commits of a replica a fate.
 func doom(ctx context.Context, w *world, rnd randomness, fate Fate) time.Duration {
 	proxy := w.oneOf(rnd).proxy
-	n := 1 + rnd.IntN(3)
+	n := 1 + rnd.IntN(30)
 	before := proxy.Met()
 	began := w.now()
 	proxy.Doom(n, fate)
@@ -146,6 +145,20 @@ func doom(ctx context.Context, w *world, rnd randomness, fate Fate) time.Duratio
 	defer cancel()
 	w.await(ctx, "a commit to do something to", func() bool { return proxy.Met() >= before+n })
 	return began
+}
+
+// doomed counts, unlike repeated, the commits that met their fate.
+func doomed(inject injection) func(context.Context, *testing.T, *trial) {
+	return func(ctx context.Context, t *testing.T, tr *trial) {
+		w := newWorld(ctx, t, newCluster(ctx, t, newDatabase(ctx, t, ""), shipped(t), 2), busy())
+		w.repeat(ctx, tr, inject)
+		r := w.finish(ctx)
+		tr.n, tr.unit = 0, "commits"
+		for _, r := range w.replicas {
+			tr.n += r.proxy.Met()
+		}
+		tr.judge(t, w, r)
+	}
 }
 
 // stopReplica stops a replica with all its connections open.

@@ -32,6 +32,7 @@ type Proxy struct {
 	dropHints                  bool
 	fate                       Fate
 	doomed                     int // so many commits more meet their fate
+	spared                     int // so many go well before the next that does not
 	met                        int // so many have
 	hints                      int // dropped
 }
@@ -126,12 +127,16 @@ func (p *Proxy) HintsDropped() int {
 	return p.hints
 }
 
-// Doom gives the next n commits that store entries a fate.
+// Doom gives n of the next commits that store entries a fate, each after some that go well.
 func (p *Proxy) Doom(n int, fate Fate) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.doomed, p.fate = n, fate
+	p.doomed, p.fate, p.spared = n, fate, 0
 }
+
+// mercy is how many commits go well between two doomed ones: with none, senders would run
+// out of patience.
+const mercy = 2
 
 // Met counts the commits that met their fate.
 func (p *Proxy) Met() int {
@@ -305,7 +310,12 @@ func (c *proxied) commit(commits bool) bool {
 	if !commits || p.doomed == 0 {
 		return true
 	}
+	if p.spared > 0 {
+		p.spared--
+		return true
+	}
 	p.doomed--
+	p.spared = mercy
 	if p.fate == AnswerLost {
 		c.awaited = true
 		return true
