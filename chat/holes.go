@@ -20,8 +20,10 @@ const (
 	// sweepPage is how many conversations one statement asks about.
 	sweepPage  = 5000
 	pruneEvery = 5 * time.Minute
-	// holePage is how many entries one read takes, of all conversations together.
-	holePage = 1000
+	// holePage is how many entries one read takes, of all conversations together, and holeShare
+	// of one of them.
+	holePage  = 1000
+	holeShare = 200
 	// admittedOverlap is how long before the last look a membership may have been written and
 	// yet not have been seen: longer than any transaction lives.
 	admittedOverlap = 30 * time.Second
@@ -75,7 +77,7 @@ func (g *gates) follow(ctx context.Context, list []behind) {
 		from[i] = head{b.id, b.delivered}
 		b.mu.Unlock()
 	}
-	entries, err := g.s.q.entriesBehind(ctx, from, holePage)
+	entries, err := g.s.q.entriesBehind(ctx, from, holeShare, holePage)
 	if err != nil && ctx.Err() == nil {
 		g.s.cfg.Logger.Warn("reading the log for delivery", "conversations", len(list), "err", err)
 	}
@@ -84,8 +86,13 @@ func (g *gates) follow(ctx context.Context, list []behind) {
 		of[e.ConversationID] = append(of[e.ConversationID], e)
 	}
 	more := len(entries) == holePage
-	for i, b := range list {
-		g.publish(ctx, b, from[i].last, of[b.id], more)
+	// Those that nothing was read for are first in the next round.
+	for _, some := range []bool{false, true} {
+		for i, b := range list {
+			if read := of[b.id]; (len(read) > 0) == some {
+				g.publish(ctx, b, from[i].last, read, more)
+			}
+		}
 	}
 }
 
@@ -134,7 +141,7 @@ func (g *gates) run(ctx context.Context) {
 		began := time.Now()
 		// Alone, what is committed here is what there is to deliver.
 		if !g.s.cfg.Bus.Alone() || g.doubts.Load() > 0 {
-			g.doubts.Add(-1)
+			g.doubts.Store(max(0, g.doubts.Load()-1))
 			if g.sweep(ctx, began.Sub(looked)) {
 				looked = began
 			}

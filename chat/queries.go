@@ -211,21 +211,21 @@ func (q queries) memberships(ctx context.Context, user accounts.UserID, ids []Co
 	})
 }
 
-// selectEntriesBehind stops after so many entries, of all conversations together.
+// selectEntriesBehind stops after so many entries of each conversation, and of all together.
 const selectEntriesBehind = `
 SELECT ` + EntryColumns + `
 FROM unnest($1::uuid[], $2::bigint[]) AS b(id, after)
 CROSS JOIN LATERAL (SELECT * FROM entries l WHERE l.conversation_id = b.id AND l.seq > b.after ORDER BY l.seq LIMIT $3) e
-LIMIT $3`
+LIMIT $4`
 
 // entriesBehind reads the logs of conversations for delivery, each after a seq: those of one
 // conversation in their order. Who gets the entries is the gate's business.
-func (q queries) entriesBehind(ctx context.Context, from []head, limit int) ([]Entry, error) {
+func (q queries) entriesBehind(ctx context.Context, from []head, each, all int) ([]Entry, error) {
 	ids, after := make([]ConversationID, len(from)), make([]int64, len(from))
 	for i, h := range from {
 		ids[i], after[i] = h.id, int64(h.last)
 	}
-	rows, err := q.db.Query(ctx, selectEntriesBehind, ids, after, limit)
+	rows, err := q.db.Query(ctx, selectEntriesBehind, ids, after, each, all)
 	if err != nil {
 		return nil, err
 	}

@@ -108,7 +108,7 @@ func newClientID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
 // log reads a whole log and checks that its seqs are 1..N.
 func (b *bundle) log(id ConversationID) []Entry {
 	b.t.Helper()
-	entries, err := b.q.entriesBehind(b.t.Context(), []head{{id, 0}}, 1_000_000)
+	entries, err := b.q.entriesBehind(b.t.Context(), []head{{id, 0}}, 1_000_000, 1_000_000)
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -41,9 +41,11 @@ type Bus struct {
 	mu sync.Mutex // guards what waits in the topics
 
 	known   map[uuid.UUID]bool // the other replicas, as last seen; Run alone touches it
-	others  atomic.Int64       // until when (Unix ns) there may be other replicas
-	heard   atomic.Int64       // when (Unix ns) this replica last heard itself
+	heard   time.Time          // when this replica last heard itself; the listener alone touches it
 	hearing atomic.Bool
+
+	began  time.Time
+	others atomic.Int64 // until when there may be other replicas, in ns since began
 }
 
 // topic is a Topic of whatever it is about.
@@ -81,7 +83,7 @@ const (
 func NewBus(db *DB) *Bus {
 	b := &Bus{
 		db: db, log: db.logger, id: uuid.New(), topics: make(map[string]topic),
-		wake: make(chan struct{}, 1), beat: make(chan struct{}, 1), known: make(map[uuid.UUID]bool),
+		began: time.Now(), wake: make(chan struct{}, 1), beat: make(chan struct{}, 1), known: make(map[uuid.UUID]bool),
 	}
 	b.notAlone() // until it has been seen that there is nobody
 	return b
@@ -98,9 +100,9 @@ func (b *Bus) OnMissed(f func(since time.Time)) {
 
 // Alone says that there is no other replica, so that there is nobody to tell and nothing to
 // miss. On a nil Bus it is true.
-func (b *Bus) Alone() bool { return b == nil || time.Now().UnixNano() > b.others.Load() }
+func (b *Bus) Alone() bool { return b == nil || int64(time.Since(b.began)) > b.others.Load() }
 
-func (b *Bus) notAlone() { b.others.Store(time.Now().Add(company).UnixNano()) }
+func (b *Bus) notAlone() { b.others.Store(int64(time.Since(b.began) + company)) }
 
 // Hearing says whether this replica hears what is told. Where it does not, everything is still
 // delivered, but later: by looking at the database.
@@ -119,6 +121,7 @@ func (b *Bus) Run(ctx context.Context) error {
 			closeConn(ctx, conn)
 		}
 		if err != nil && ctx.Err() == nil {
+			b.settle(false)
 			if retry.first() {
 				b.log.Warn("telling other replicas fails; trying again", "err", err)
 			}
@@ -175,8 +178,8 @@ func (b *Bus) send(ctx context.Context, conn *pgx.Conn, retry *backoff) error {
 	}
 }
 
-// flush sends what waits, in one transaction. Whether that happened is not known after an
-// error; then it is sent again.
+// flush sends what waits, in one transaction. After an error it is not known whether that
+// happened.
 func (b *Bus) flush(ctx context.Context, conn *pgx.Conn) error {
 	b.mu.Lock()
 	var lines [][]byte
@@ -189,17 +192,23 @@ func (b *Bus) flush(ctx context.Context, conn *pgx.Conn) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendTimeout)
 	defer cancel()
-	_, err := conn.Exec(ctx, notify, channel, b.payloads(lines))
-	b.mu.Lock()
-	for _, t := range b.topics {
-		t.settle(err == nil)
-	}
-	b.mu.Unlock()
-	if err != nil {
-		b.rouse()
+	if _, err := conn.Exec(ctx, notify, channel, b.payloads(lines)); err != nil {
 		return fmt.Errorf("send news: %w", err)
 	}
+	b.settle(true)
 	return nil
+}
+
+// settle says whether what was taken was sent. If that is not sure, it is sent again.
+func (b *Bus) settle(sent bool) {
+	b.mu.Lock()
+	for _, t := range b.topics {
+		t.settle(sent)
+	}
+	b.mu.Unlock()
+	if !sent {
+		b.rouse()
+	}
 }
 
 // payloads packs lines, each payload beginning with whose it is.

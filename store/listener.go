@@ -47,14 +47,13 @@ func (b *Bus) listenOnce(ctx context.Context, since *time.Time, retry *backoff) 
 		return fmt.Errorf("listen: %w", err)
 	}
 	b.miss(*since) // only now: what is told from here on is heard
-	b.heard.Store(time.Now().UnixNano())
+	b.heard = time.Now()
 	select {
 	case b.beat <- struct{}{}: // to hear soon whether it is so
 	default:
 	}
 	for {
-		deadline := time.Unix(0, b.heard.Load()).Add(deafAfter)
-		n, err := wait(ctx, conn, deadline)
+		n, err := wait(ctx, conn, b.heard.Add(deafAfter))
 		if err != nil {
 			return err
 		}
@@ -62,8 +61,8 @@ func (b *Bus) listenOnce(ctx context.Context, since *time.Time, retry *backoff) 
 		if !own {
 			continue
 		}
-		*since = time.Now()
-		b.heard.Store(since.UnixNano())
+		b.heard = time.Now()
+		*since = b.heard
 		if b.hearing.Store(true); retry.over() {
 			b.log.Info("other replicas are heard again")
 		}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"maps"
 )
 
 // Topic is one kind of news on a Bus: about a key K, what became of it, V. What is told about
@@ -89,15 +88,15 @@ func (t *Topic[K, V]) take(lines [][]byte) [][]byte {
 	return lines
 }
 
-// settle says whether what was taken was sent. If that is not sure it waits again.
+// settle says whether what was taken was sent. If that is not sure it waits again, but for
+// what is fleeting: of that nothing waits for better times.
 func (t *Topic[K, V]) settle(sent bool) {
-	if !sent && !t.fleeting {
-		newer := t.waiting
-		t.waiting = t.sending
-		if t.waiting == nil {
-			t.waiting = make(map[K]V)
-		}
-		for k, v := range maps.All(newer) {
+	switch {
+	case sent:
+	case t.fleeting:
+		clear(t.waiting)
+	default:
+		for k, v := range t.sending {
 			t.add(k, v)
 		}
 	}
