@@ -14,6 +14,7 @@ import (
 	"parley/history"
 	"parley/hub"
 	"parley/presence"
+	"parley/push"
 	"parley/receipts"
 	"parley/store"
 	"parley/web"
@@ -28,6 +29,7 @@ type app struct {
 	chat     *chat.Service
 	receipts *receipts.Service
 	presence *presence.Service
+	push     *push.Service
 }
 
 // newApp wires the packages and registers every route, frame and topic of the bus.
@@ -88,7 +90,10 @@ func newApp(ctx context.Context, cfg *config, db *store.DB, log *slog.Logger) (*
 	sockets.Hub = a.hub
 	a.chat = chat.New(chat.Config{
 		DB: db, Bus: a.bus, Hub: a.hub, Logger: log, MaxMembers: cfg.GroupLimit, Person: a.accounts.User,
-		Sent: func(id chat.ConversationID, user accounts.UserID, seq chat.Seq) { a.receipts.Read(id, user, seq) },
+		Sent: func(id chat.ConversationID, user accounts.UserID, seq chat.Seq) {
+			a.receipts.Read(id, user, seq)
+			a.push.Sent(id, user, seq)
+		},
 	})
 	a.receipts = receipts.New(receipts.Config{
 		DB: db, Bus: a.bus, Logger: log, ByConversation: a.chat.ByConversation(), ByUser: a.chat.ByUser(),
@@ -96,6 +101,13 @@ func newApp(ctx context.Context, cfg *config, db *store.DB, log *slog.Logger) (*
 	a.presence = presence.New(presence.Config{
 		DB: db, Bus: a.bus, Hub: a.hub, Logger: log, ByConversation: a.chat.ByConversation(), ByUser: a.chat.ByUser(),
 	})
+	a.push, err = push.New(ctx, push.Config{
+		DB: db, Logger: log, PublicURL: a.web.PublicURL, Generic: cfg.PushContent == "generic", AllowPrivate: cfg.PushAllowPrivate,
+		FCM: []byte(cfg.FCMCredentials), FCMEndpoint: cfg.FCMEndpoint, RateLimits: limits,
+	})
+	if err != nil {
+		return nil, err
+	}
 	past := history.New(history.Config{DB: db, Chat: a.chat, Epoch: epoch})
 
 	api := a.web.API()
@@ -105,6 +117,7 @@ func newApp(ctx context.Context, cfg *config, db *store.DB, log *slog.Logger) (*
 	past.Routes(api)
 	a.receipts.Routes(api)
 	a.presence.Routes(api)
+	a.push.Routes(api)
 	a.web.Handle(socketOperation(), a.hub)
 
 	frames := a.hub.Mux()

@@ -35,6 +35,7 @@ var owners = map[string]string{
 	"conversations": "chat", "members": "chat", "entries": "chat",
 	"receipts": "receipts", "delivered_to_all": "receipts",
 	"presence": "presence", "online": "presence",
+	"devices": "push", "push_jobs": "push", "vapid": "push",
 	"instance": "store", "replicas": "store",
 }
 

@@ -33,8 +33,13 @@ type config struct {
 	GroupLimit     int      `env:"PARLEY_GROUP_LIMIT" placeholder:"N" help:"Members that a group may have, 2 to 500. Default 500."`
 	TrustedProxies []string `env:"PARLEY_TRUSTED_PROXIES" default:"127.0.0.0/8,::1/128" placeholder:"CIDR,…" help:"Addresses and networks whose X-Forwarded-* headers count, or none. Default: this machine."`
 	RateLimits     string   `env:"PARLEY_RATE_LIMITS" enum:"on,off" default:"on" help:"Limit requests and wrong passwords: on, or off for load tests."`
+	PushContent    string   `env:"PARLEY_PUSH_CONTENT" enum:"full,generic" default:"full" help:"What notifications show at most: full (who wrote what) or generic (that there is a message)."`
+	FCMCredentials string   `name:"fcm-credentials" env:"PARLEY_FCM_CREDENTIALS" secret:"" placeholder:"JSON" help:"Service account of a Firebase project, for notifications on Android and iOS. Default: none."`
+	FCMEndpoint    string   `name:"fcm-endpoint" env:"PARLEY_FCM_ENDPOINT" placeholder:"URL" help:"Another address of FCM than Google's, for tests."`
 	LogLevel       string   `env:"PARLEY_LOG_LEVEL" enum:"debug,info,warn,error" default:"info" help:"What is logged: debug, info, warn or error."`
 	LogFormat      string   `env:"PARLEY_LOG_FORMAT" enum:"auto,text,json" default:"auto" help:"text, json, or auto: text on a terminal, else json."`
+
+	PushAllowPrivate bool `env:"PARLEY_PUSH_ALLOW_PRIVATE" help:"Let push services be at private addresses, for tests: everybody signed in can then make the server call such addresses."`
 
 	baseURL    *url.URL       // of BaseURL
 	proxies    []netip.Prefix // of TrustedProxies

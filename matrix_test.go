@@ -24,7 +24,7 @@ type world struct {
 	doomed, liked               int64  // messages of ann's in it that may change
 	eve                         person
 	invite                      string // of the admin
-	bensSession                 string
+	bensSession, bensDevice     string
 }
 
 // What was said while carl was in the conversation, and after.
@@ -65,6 +65,9 @@ func newWorld(t *testing.T) *world {
 	var mine struct{ Sessions []struct{ ID string } }
 	s.must(w.ben, "GET", "/sessions", "", &mine)
 	w.bensSession = mine.Sessions[0].ID
+	var device struct{ ID string }
+	s.must(w.ben, "POST", "/devices", subscriptionAt("https://push.invalid/ben"), &device)
+	w.bensDevice = device.ID
 	return w
 }
 
@@ -92,7 +95,8 @@ var (
 	adminsOnly  = want{"unauthenticated", "forbidden", "forbidden", "forbidden", "ok"}
 	membersOnly = want{"unauthenticated", "not_found", "not_found", "ok", "not_found"}
 	// Who was a member reads on what they could read then.
-	formersToo = want{"unauthenticated", "not_found", "ok", "ok", "not_found"}
+	nobodyElses = want{"unauthenticated", "not_found", "not_found", "not_found", "not_found"} // ben's
+	formersToo  = want{"unauthenticated", "not_found", "ok", "ok", "not_found"}
 )
 
 type row struct {
@@ -119,6 +123,13 @@ func eve(w *world) string          { return w.eve.id.String() }
 func doomed(w *world) string       { return fmt.Sprint(w.doomed) }
 func liked(w *world) string        { return fmt.Sprint(w.liked) }
 func ben(w *world) string          { return w.ben.id.String() }
+func bensDevice(w *world) string   { return w.bensDevice }
+
+// subscriptionAt is the body that registers a browser, with the keys of RFC 8291, 5.
+func subscriptionAt(endpoint string) string {
+	return fmt.Sprintf(`{"kind":"webpush","subscription":{"endpoint":%q,"expirationTime":null,"keys":`+
+		`{"p256dh":"BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4","auth":"BTBZMqHH6r4Tts7J_aSIgg"}}}`, endpoint)
+}
 
 const someClientID = "0198c9a2-7a44-7d3f-8a43-0d6d8c1f5b11"
 
@@ -159,6 +170,14 @@ var routes = map[string]row{
 	"GET /conversations/{id}/messages/{seq}/receipts": {want: membersOnly, path: textf("/conversations/%s/messages/%s/receipts", group, liked)},
 	"GET /conversations/{id}/presence":                {want: membersOnly, path: textf("/conversations/%s/presence", group)},
 	"GET /users/{id}/presence":                        {want: membersOnly, path: textf("/users/%s/presence", ben)},
+
+	"PATCH /conversations/{id}/settings": {want: membersOnly, path: textf("/conversations/%s/settings", group), body: text(`{"notify":"mentions","muted_until":null}`)},
+
+	"GET /push":               {want: signedIn},
+	"GET /devices":            {want: signedIn}, // one's own
+	"POST /devices":           {want: signedIn, body: text(subscriptionAt("https://push.invalid/1"))},
+	"DELETE /devices/{id}":    {want: nobodyElses, path: textf("/devices/%s", bensDevice)},
+	"POST /devices/{id}/test": {want: nobodyElses, path: textf("/devices/%s/test", bensDevice)},
 
 	"PATCH /conversations/{id}":                                   {want: membersOnly, path: textf("/conversations/%s", group), body: text(`{"title":"Other","share_history":false}`)},
 	"GET /conversations/{id}/members":                             {want: membersOnly, path: textf("/conversations/%s/members", group)},

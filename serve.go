@@ -37,6 +37,9 @@ func (serveCommand) Run(p *program, cfg *config) error {
 	if cfg.RateLimits == "off" {
 		log.Warn("rate limits are off: passwords can be guessed as fast as the server answers")
 	}
+	if cfg.PushAllowPrivate {
+		log.Warn("push services may be at private addresses: everybody signed in can make this server call them")
+	}
 	s, err := startServer(ctx, cfg, log)
 	if err != nil && ctx.Err() != nil { // so that is why
 		log.Info("stopped before it was ready")
@@ -63,7 +66,7 @@ type server struct {
 	failed  chan error // what ended although it should not have
 	serving *task
 	// What runs beside the requests, each stopped in its turn.
-	busRun, hubRun, accountsRun, chatRun, receiptsRun, presenceRun *task
+	busRun, hubRun, accountsRun, chatRun, receiptsRun, presenceRun, pushRun *task
 }
 
 // startServer starts everything but the answering of requests: that is run's.
@@ -89,6 +92,7 @@ func startServer(ctx context.Context, cfg *config, log *slog.Logger) (*server, e
 	s.chatRun = s.start("chat", a.chat.Run)
 	s.receiptsRun = s.start("receipts", a.receipts.Run)
 	s.presenceRun = s.start("presence", a.presence.Run)
+	s.pushRun = s.start("push", a.push.Run)
 	return s, nil
 }
 
@@ -144,6 +148,7 @@ func (s *server) shutdown() error {
 		step("store what was sent", 10*time.Second, s.chatRun.stop),
 		step("write receipts", 5*time.Second, s.receiptsRun.stop),
 		step("write who was here", 5*time.Second, s.presenceRun.stop),
+		step("leave what is owed to who is away", 10*time.Second, s.pushRun.stop),
 		step("stop looking after sessions", 5*time.Second, s.accountsRun.stop),
 		step("stop looking after sockets", time.Second, s.hubRun.stop),
 		step("tell other replicas", 5*time.Second, s.busRun.stop),

@@ -121,7 +121,7 @@ func (q queries) accounts(ctx context.Context) ([]Account, error) {
 }
 
 const selectProfile = `
-SELECT id, username, display_name, role, disabled_at IS NOT NULL, read_receipts, show_last_seen
+SELECT id, username, display_name, role, disabled_at IS NOT NULL, read_receipts, show_last_seen, push_content
 FROM users WHERE id = $1`
 
 func (q queries) profile(ctx context.Context, id UserID) (Profile, bool, error) {
@@ -130,17 +130,18 @@ func (q queries) profile(ctx context.Context, id UserID) (Profile, bool, error) 
 
 const updateProfile = `
 UPDATE users SET display_name = coalesce($2, display_name), read_receipts = coalesce($3, read_receipts),
-                 show_last_seen = coalesce($4, show_last_seen)
+                 show_last_seen = coalesce($4, show_last_seen),
+                 push_content = coalesce($5, push_content)
 WHERE id = $1
-RETURNING id, username, display_name, role, disabled_at IS NOT NULL, read_receipts, show_last_seen`
+RETURNING id, username, display_name, role, disabled_at IS NOT NULL, read_receipts, show_last_seen, push_content`
 
 func (q queries) updateProfile(ctx context.Context, id UserID, u ProfileUpdate) (Profile, bool, error) {
-	return oneProfile(q.db.QueryRow(ctx, updateProfile, id, u.DisplayName, u.ReadReceipts, u.ShowLastSeen))
+	return oneProfile(q.db.QueryRow(ctx, updateProfile, id, u.DisplayName, u.ReadReceipts, u.ShowLastSeen, u.PushContent))
 }
 
 // oneProfile gives the row there is, and false if there is none.
 func oneProfile(row pgx.Row) (p Profile, found bool, err error) {
-	err = row.Scan(&p.ID, &p.Username, &p.DisplayName, &p.Role, &p.Disabled, &p.ReadReceipts, &p.ShowLastSeen)
+	err = row.Scan(&p.ID, &p.Username, &p.DisplayName, &p.Role, &p.Disabled, &p.ReadReceipts, &p.ShowLastSeen, &p.PushContent)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return p, false, nil
 	}

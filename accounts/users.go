@@ -206,13 +206,26 @@ type Profile struct {
 	User
 	ReadReceipts bool `json:"read_receipts" doc:"Others see what I have read, and I see what they have read"`
 	ShowLastSeen bool `json:"show_last_seen" doc:"Others see when I was last here"`
+
+	PushContent PushContent `json:"push_content" enum:"full,generic" doc:"Whether notifications show who wrote what, as far as the server allows it, or only that there is a message"`
 }
+
+// PushContent is what somebody's notifications show.
+type PushContent string
+
+// The contents of notifications.
+const (
+	PushFull    PushContent = "full"    // who wrote what
+	PushGeneric PushContent = "generic" // that there is a message
+)
 
 // ProfileUpdate is what to change of oneself; nil leaves it.
 type ProfileUpdate struct {
 	DisplayName  *string `json:"display_name,omitempty" minLength:"1" maxLength:"64" doc:"What others see; trimmed" example:"Anna Lind"`
 	ReadReceipts *bool   `json:"read_receipts,omitempty" doc:"Whether others see what I have read; without, I do not see it of them either"`
 	ShowLastSeen *bool   `json:"show_last_seen,omitempty" doc:"Whether others see when I was last here"`
+
+	PushContent *PushContent `json:"push_content,omitempty" enum:"full,generic" doc:"Whether notifications show who wrote what, or only that there is a message"`
 }
 
 // Profile gives a person as they see themselves.

@@ -56,7 +56,8 @@ type Config struct {
 	// Person gives what others see of somebody.
 	Person func(context.Context, accounts.UserID) (accounts.User, error)
 	// Sent, if set, is told of every message after its commit: sending counts as
-	// having read. Of a repeat it is told again. It must not block.
+	// having read, and who does not get it is owed a notification. Of a repeat it is told
+	// again. It must not block.
 	Sent func(ConversationID, accounts.UserID, Seq)
 }
 

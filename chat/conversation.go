@@ -26,6 +26,8 @@ type Conversation struct {
 	Mentions     int            `json:"unread_mentions" doc:"Those among them that mention the caller"`
 	DeliveredSeq Seq            `json:"delivered_seq" doc:"The caller's own"`
 	ReadSeq      Seq            `json:"read_seq" doc:"The caller's own"`
+	Notify       Notify         `json:"notify" enum:"all,mentions,none" doc:"Of what the caller is told while away"`
+	MutedUntil   *time.Time     `json:"muted_until" doc:"Until when the caller is told of nothing; null: not muted"`
 
 	OthersDeliveredSeq Seq `json:"others_delivered_seq" doc:"Up to where the other side has it; in a group, everybody"`
 	OthersReadSeq      Seq `json:"others_read_seq" doc:"Up to where the other side has read it, as far as both tell; 0 in a group"`

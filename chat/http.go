@@ -39,6 +39,11 @@ func (s *Service) Routes(api huma.API) {
 			"answered with 201, a repeat with 200 and the first one's seq; the same client_id with another body is a conflict.",
 		DefaultStatus: http.StatusCreated,
 	}, s.httpSend)
+	huma.Register(api, huma.Operation{
+		OperationID: "update-settings", Method: http.MethodPatch, Path: "/conversations/{id}/settings", Tags: tags,
+		Summary:     "Decide what I am told of a conversation while away",
+		Description: "For oneself alone. What is left out stays; muted_until null ends a mute. What was said while muted is not told of later.",
+	}, s.httpSettings)
 	s.memberRoutes(api)
 	s.actionRoutes(api)
 }

@@ -75,7 +75,7 @@ func (s *Service) List(ctx context.Context, me accounts.UserID, after string, li
 // lost.
 const (
 	pageColumns = `
-SELECT m.user_id, m.role, m.from_seq, m.joined_seq,
+SELECT m.user_id, m.role, m.from_seq, m.joined_seq, m.notify, m.muted_until,
        c.id, c.kind, coalesce(c.title, '') AS title, c.share_history, c.last_seq, c.last_entry_at
 FROM members m CROSS JOIN LATERAL (
     SELECT * FROM conversations k WHERE k.id = m.conversation_id OFFSET 0) c -- looked up one by one: a hash join would read everybody's
@@ -84,6 +84,7 @@ WHERE m.until_seq IS NULL `
 	faceOf = `
 SELECT v.user_id, v.id, v.kind, v.title, v.role, v.share_history, v.last_seq, v.last_entry_at,
        greatest(w.delivered_seq, w.read_seq, 0), coalesce(w.read_seq, 0),
+       v.notify, CASE WHEN v.muted_until > now() THEN v.muted_until END,
        coalesce(p.delivered, (SELECT d.seq FROM delivered_to_all d WHERE d.conversation_id = v.id), 0), coalesce(p.read, 0),
        u.messages, u.mentions,
        (SELECT count(*) FROM members a WHERE a.conversation_id = v.id AND a.until_seq IS NULL),
@@ -152,7 +153,7 @@ func (q queries) faces(ctx context.Context, sql string, args ...any) ([]Conversa
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (Conversation, error) {
 		var c Conversation
 		last, err := ScanMessage(prefixed{row, []any{&c.user, &c.ID, &c.Kind, &c.Title, &c.Role, &c.ShareHistory, &c.LastSeq, &c.LastEntryAt,
-			&c.DeliveredSeq, &c.ReadSeq, &c.OthersDeliveredSeq, &c.OthersReadSeq, &c.Unread, &c.Mentions, &c.MemberCount, &c.Members}})
+			&c.DeliveredSeq, &c.ReadSeq, &c.Notify, &c.MutedUntil, &c.OthersDeliveredSeq, &c.OthersReadSeq, &c.Unread, &c.Mentions, &c.MemberCount, &c.Members}})
 		if err != nil {
 			return Conversation{}, err
 		}

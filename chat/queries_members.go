@@ -178,3 +178,24 @@ func (q queries) heir(ctx context.Context, id ConversationID, of accounts.UserID
 	err = q.db.QueryRow(ctx, selectHeir, id, of).Scan(&user)
 	return user, err
 }
+
+// Where something is told of again that was not before, it is from now on: muted_until keeps
+// that moment.
+const updateSettings = `
+UPDATE members m
+SET notify = coalesce($3, notify),
+    muted_until = CASE WHEN $5::timestamptz > now() THEN $5
+                       WHEN NOT $4 AND m.muted_until > now() THEN m.muted_until
+                       WHEN m.muted_until > now() OR $3 <> 'none' AND m.notify <> 'all' AND m.notify <> $3 THEN now()
+                       ELSE m.muted_until END
+WHERE conversation_id = $1 AND user_id = $2 AND until_seq IS NULL`
+
+// updateSettings says whether the user is a member.
+func (q queries) updateSettings(ctx context.Context, user accounts.UserID, id ConversationID, s Settings) (bool, error) {
+	var until *time.Time
+	if s.Mute != nil && !s.Mute.Until.IsZero() {
+		until = &s.Mute.Until
+	}
+	tag, err := q.db.Exec(ctx, updateSettings, id, user, s.Notify, s.Mute != nil, until)
+	return tag.RowsAffected() == 1, err
+}

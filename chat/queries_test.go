@@ -22,7 +22,7 @@ func TestStatements(t *testing.T) {
 		"countActiveUsers": countActiveUsers, "selectStanding": selectStanding, "insertMembers": insertMembers, "insertEntries": insertEntries,
 		"selectMemberPage": selectMemberPage, "selectMembersAmong": selectMembersAmong, "updateRole": updateRole, "endMembership": endMembership,
 		"deleteMembers": deleteMembers, "countOtherOwners": countOtherOwners, "selectHeir": selectHeir,
-		"selectConversationPage": selectConversationPage, "selectConversations": selectConversations, "selectFaces": selectFaces,
+		"updateSettings": updateSettings, "selectConversationPage": selectConversationPage, "selectConversations": selectConversations, "selectFaces": selectFaces,
 	}
 	storetest.Statements(t, b.db, statements)
 	b.exec(`ANALYZE`)

@@ -369,7 +369,7 @@ func (m *model) face(user accounts.UserID, id chat.ConversationID, names map[acc
 	s := m.now(user)
 	c := chat.Conversation{
 		ID: id, Kind: "group", Title: m.title, Role: s.role, ShareHistory: m.share, LastSeq: m.last(),
-		DeliveredSeq: m.read[user], ReadSeq: m.read[user], LastEntryAt: m.lastRowAt(),
+		DeliveredSeq: m.read[user], ReadSeq: m.read[user], Notify: chat.NotifyAll, LastEntryAt: m.lastRowAt(),
 	}
 	members := m.members()
 	slices.SortFunc(members, func(a, b accounts.UserID) int {

@@ -1,0 +1,85 @@
+package chat
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"parley/accounts"
+	"parley/hub"
+)
+
+// Notify is of what somebody is told while they are away.
+type Notify string
+
+// What there is to be told of.
+const (
+	NotifyAll      Notify = "all"
+	NotifyMentions Notify = "mentions" // messages that mention them
+	NotifyNone     Notify = "none"
+)
+
+// Settings is what to change of how somebody is told of a conversation; nil leaves it.
+type Settings struct {
+	Notify *Notify
+	Mute   *Mute
+}
+
+// Mute is until when somebody is told of nothing; the zero time ends it.
+type Mute struct{ Until time.Time }
+
+var errNoSettings = invalid("notify", "and muted_until are missing: say what to change")
+
+// UpdateSettings changes how the user is told of a conversation, and shows it to their
+// connections. Errors: ErrNotMember, and the code invalid.
+func (s *Service) UpdateSettings(ctx context.Context, me accounts.UserID, id ConversationID, c Settings) (Conversation, error) {
+	if c.Notify == nil && c.Mute == nil {
+		return Conversation{}, errNoSettings
+	}
+	isMember, err := s.q.updateSettings(ctx, me, id, c)
+	if err != nil {
+		return Conversation{}, fmt.Errorf("change a conversation's settings: %w", err)
+	}
+	if !isMember {
+		return Conversation{}, ErrNotMember
+	}
+	face, err := s.Conversation(ctx, me, id)
+	if err == nil && s.byUser.Any(me) {
+		s.byUser.Publish(me, hub.EncodeEvent("conversation", face))
+	}
+	return face, err
+}
+
+type settingsInput struct {
+	ID   ConversationID `path:"id" format:"uuid"`
+	Body struct {
+		Notify     *Notify    `json:"notify,omitempty" enum:"all,mentions,none"`
+		MutedUntil maybeUntil `json:"muted_until,omitempty" doc:"null ends a mute"`
+	}
+}
+
+// maybeUntil tells null, which ends a mute, from nothing, which leaves it.
+type maybeUntil struct{ mute *Mute }
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (m *maybeUntil) UnmarshalJSON(b []byte) error {
+	m.mute = &Mute{}
+	if bytes.Equal(b, []byte("null")) {
+		return nil
+	}
+	return json.Unmarshal(b, &m.mute.Until)
+}
+
+// Schema says what UnmarshalJSON takes.
+func (maybeUntil) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeString, Format: "date-time", Nullable: true}
+}
+
+func (s *Service) httpSettings(ctx context.Context, in *settingsInput) (*conversationOutput, error) {
+	c, err := s.UpdateSettings(ctx, accounts.Caller(ctx).UserID, in.ID, Settings{in.Body.Notify, in.Body.MutedUntil.mute})
+	return &conversationOutput{c}, err
+}

@@ -1,0 +1,239 @@
+package push
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"parley/chat"
+)
+
+const (
+	// slots is how many devices are sent to at a time. Most of the time of a turn is spent
+	// waiting for a push service.
+	slots = 256
+	// turnTimeout bounds all that is sent to a device in one turn; leaseTime is a little longer
+	// than a turn and what comes after take, and how long a crash delays what it cut off.
+	turnTimeout = 20 * time.Second
+	leaseTime   = 30 * time.Second
+	// poll is how often devices are looked for that are due: again, or by another replica.
+	poll = 500 * time.Millisecond
+	// collect is how long what became of turns waits for others, to be written together, and
+	// collectRows for how many.
+	collect     = 20 * time.Millisecond
+	collectRows = 200
+	// farewell is how long the end waits for what is being sent.
+	farewell = 3 * time.Second
+	// firstWait and longestWait bound the time between attempts, which doubles each time.
+	firstWait   = 2 * time.Second
+	longestWait = 15 * time.Minute
+)
+
+// result is what became of a turn.
+type result struct {
+	turn    *turn
+	gone    bool
+	sent    bool          // something was accepted
+	wait    time.Duration // until the next attempt; 0: there is nothing more to do
+	failure string
+	told    []job // with the seq up to which; 0: there was nothing to tell
+	cleared []job // told that they were read
+}
+
+// deliver takes devices that are due, sends to them, and writes what became of it, until ctx
+// ends.
+func (s *Service) deliver(ctx context.Context) {
+	sending, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	results := make(chan result, slots)
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		s.record(context.WithoutCancel(ctx), results)
+	}()
+	free := make(chan struct{}, slots)
+	var turns sync.WaitGroup
+	s.dispatch(ctx, free, func(t *turn) {
+		turns.Go(func() {
+			results <- s.serve(sending, t)
+			<-free
+		})
+	})
+	ended := time.AfterFunc(farewell, cut)
+	turns.Wait()
+	ended.Stop()
+	close(results)
+	<-written
+}
+
+// dispatch starts turns as long as there is room in the channel.
+func (s *Service) dispatch(ctx context.Context, room chan struct{}, start func(*turn)) {
+	trouble := outage{log: s.cfg.Logger, doing: "looking for devices that are due"}
+	again := time.NewTicker(poll)
+	defer again.Stop()
+	for ctx.Err() == nil {
+		more := false
+		if n := slots - len(room); n > 0 {
+			turns, err := s.claim(ctx, n)
+			trouble.note(ctx, err)
+			for _, t := range turns {
+				room <- struct{}{}
+				start(t)
+			}
+			more = err == nil && len(turns) == n
+		}
+		if more {
+			// Those that wait longest are under way: a quarter of them may have ended soon.
+			select {
+			case <-ctx.Done():
+			case <-time.After(collect):
+			}
+			continue
+		}
+		select {
+		case <-ctx.Done():
+		case <-s.wake:
+		case <-again.C:
+		}
+	}
+}
+
+// claim takes devices that are due and finds out what is to be sent to them.
+func (s *Service) claim(ctx context.Context, limit int) ([]*turn, error) {
+	turns, err := s.q.claim(ctx, limit, leaseTime)
+	if err != nil {
+		return nil, fmt.Errorf("take devices: %w", err)
+	}
+	if len(turns) == 0 {
+		return nil, nil
+	}
+	if err := s.q.look(ctx, turns); err != nil {
+		return nil, fmt.Errorf("read what is owed: %w", err) // they come up again when the lease ends
+	}
+	return turns, nil
+}
+
+// serve sends a device what is owed to it, one after the other, until something fails.
+func (s *Service) serve(ctx context.Context, t *turn) result {
+	ctx, cancel := context.WithTimeout(ctx, turnTimeout)
+	defer cancel()
+	r := result{turn: t, gone: !t.live}
+	if r.gone {
+		return r
+	}
+	told := make(map[chat.ConversationID]bool, len(t.jobs))
+	for _, j := range t.jobs {
+		var n Notification
+		switch {
+		case j.count > 0 && j.seq > j.sent:
+			n = t.message(j, t.generic || s.cfg.Generic)
+		case j.isRead && t.silently():
+			n = Notification{Type: "read", ConversationID: j.conversation, Seq: j.sent, Unread: t.unread, Tag: j.conversation.String(), At: time.Now().UTC()}
+		default: // they have it, are no members any more, or do not want to be told
+			j.seq = 0
+			r.told = append(r.told, j)
+			continue
+		}
+		a := s.send(ctx, t.Target, n)
+		if a.Outcome == TooLarge && n.Type == "message" {
+			short := t.message(j, true)
+			short.Read = nil
+			a = s.send(ctx, t.Target, short)
+		}
+		r.failure = a.Reason
+		switch a.Outcome {
+		case Accepted:
+			r.sent = true
+		case TooLarge: // however short: it will not have this one
+		case Gone:
+			r.gone = true
+			return r
+		case Later:
+			r.wait = max(backoff(t.attempts), a.RetryAfter)
+			return r
+		}
+		if n.Type == "read" {
+			j.seq = j.sent
+			r.cleared = append(r.cleared, j)
+			continue
+		}
+		r.told = append(r.told, j)
+		told[j.conversation] = true
+		r.cleared = slices.DeleteFunc(r.cleared, func(c job) bool { return c.conversation == j.conversation })
+		for _, id := range n.Read {
+			if !told[id] {
+				told[id] = true
+				r.cleared = append(r.cleared, job{conversation: id, seq: math.MaxInt64})
+			}
+		}
+	}
+	return r
+}
+
+// send hands a notification to the sender of the device's kind.
+func (s *Service) send(ctx context.Context, to Target, n Notification) Answer {
+	sender := s.senders[to.Kind]
+	if sender == nil {
+		return Answer{Reason: errNoFCM.Detail}
+	}
+	return sender.Send(ctx, to, n)
+}
+
+// backoff is how long to wait after so many attempts in vain: twice as long each time, and
+// never the same for those that failed together.
+func backoff(attempts int) time.Duration {
+	wait := longestWait
+	if attempts < 10 {
+		wait = min(wait, firstWait<<max(attempts-1, 0))
+	}
+	return wait/2 + rand.N(wait/2)
+}
+
+// record writes what became of turns, many at a time, until there are no more. What cannot be
+// written is tried again: until it is, or the leases end, nobody sends it again.
+func (s *Service) record(ctx context.Context, results <-chan result) {
+	trouble := outage{log: s.cfg.Logger, doing: "writing what was sent"}
+	var pending []result
+	for open := true; open; {
+		r, ok := <-results
+		if !ok {
+			return
+		}
+		pending = append(pending[:0], r)
+		full := time.NewTimer(collect)
+		for waiting := true; waiting && len(pending) < collectRows; {
+			select {
+			case r, ok := <-results:
+				if !ok {
+					open, waiting = false, false
+					break
+				}
+				pending = append(pending, r)
+			case <-full.C:
+				waiting = false
+			}
+		}
+		full.Stop()
+		err := s.write(ctx, pending)
+		trouble.note(ctx, err)
+	}
+}
+
+func (s *Service) write(ctx context.Context, results []result) error {
+	began := time.Now()
+	for {
+		err := s.q.record(ctx, results)
+		if err == nil {
+			s.rouse() // for what became owed meanwhile
+			return nil
+		}
+		if time.Since(began) > leaseTime {
+			return fmt.Errorf("write what was sent: %w", err)
+		}
+		time.Sleep(firstWait / 4)
+	}
+}

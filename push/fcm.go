@@ -1,0 +1,8 @@
+package push
+
+import (
+	"context"
+	"errors"
+)
+
+func newFCM(context.Context, []byte, string) (Sender, error) { return nil, errors.New("not yet") }
