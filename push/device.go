@@ -110,7 +110,8 @@ func (s *Service) valid(t Target) error {
 		return nil
 	}
 	u, err := url.Parse(t.Address)
-	if err != nil || len(t.Address) > maxAddress || u.Host == "" || u.User != nil || u.Fragment != "" || u.Scheme != "https" && !(s.cfg.AllowPrivate && u.Scheme == "http") {
+	plain := s.cfg.AllowPrivate && u != nil && u.Scheme == "http"
+	if err != nil || len(t.Address) > maxAddress || u.Host == "" || u.User != nil || u.Fragment != "" || u.Scheme != "https" && !plain {
 		return refuse("subscription.endpoint", "This is not the https address of a push service.")
 	}
 	// Names are looked at when they are resolved, at every call.

@@ -24,8 +24,8 @@ func (s *Service) notice(ctx context.Context) error {
 			if said := s.take(); len(said) > 0 {
 				waiting = append(waiting, generation{now, said})
 			}
-			for len(waiting) > 0 && now.Sub(waiting[0].closed) >= settle {
-				err := s.check(ctx, waiting[0].said, settle, 0)
+			for len(waiting) > 0 && now.Sub(waiting[0].closed) >= settle-gather/2 { // ticks are not quite regular
+				err := s.check(ctx, waiting[0].said, 0)
 				trouble.note(ctx, err)
 				if err != nil {
 					if len(waiting) > 1 { // or an outage piles them up
@@ -69,14 +69,14 @@ func merge(a, b map[chat.ConversationID]span) map[chat.ConversationID]span {
 	return both
 }
 
-// check makes owed what is of what was said: messages older than age, from delay on.
-func (s *Service) check(ctx context.Context, said map[chat.ConversationID]span, age, delay time.Duration) error {
+// check makes owed what is of what was said, and due after the delay.
+func (s *Service) check(ctx context.Context, said map[chat.ConversationID]span, delay time.Duration) error {
 	list := make([]noticed, 0, len(said))
 	for id, w := range said {
 		list = append(list, noticed{id, w.first, w.last})
 	}
 	for some := range slices.Chunk(list, noticedRows) {
-		n, err := s.q.raiseNoticed(ctx, some, age, delay)
+		n, err := s.q.raiseNoticed(ctx, some, delay)
 		if err != nil {
 			return fmt.Errorf("find what is owed: %w", err)
 		}
@@ -100,7 +100,7 @@ func (s *Service) leave(ctx context.Context, waiting []generation) error {
 	if len(all) == 0 {
 		return nil
 	}
-	return s.check(ctx, all, 0, comeBack)
+	return s.check(ctx, all, comeBack)
 }
 
 // sweep looks, a few at a time, at all devices, for what a crash forgot; and removes what is

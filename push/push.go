@@ -138,8 +138,8 @@ func (o *outage) note(ctx context.Context, err error) {
 		return
 	}
 	if o.failing = err != nil; o.failing {
-		o.log.Warn(o.doing+" fails; trying again", "err", err)
+		o.log.Warn("notifications wait: trying again", "doing", o.doing, "err", err)
 	} else {
-		o.log.Info(o.doing + " works again")
+		o.log.Info("notifications go on", "doing", o.doing)
 	}
 }

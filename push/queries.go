@@ -31,9 +31,9 @@ const marksOf = `
     LEFT JOIN LATERAL (SELECT j.owed_seq AS seq FROM push_jobs j
         WHERE j.device_id = d.id AND j.conversation_id = m.conversation_id AND j.user_id = m.user_id LIMIT 1) j ON true`
 
-// raiseFound makes what was found owed, and the devices due ($1: in so many seconds). The
+// foundIsOwed makes what was found owed, and the devices due ($1: in so many seconds). The
 // devices are locked first, in the order of id, like everywhere.
-const raiseFound = `, locked AS MATERIALIZED (
+const foundIsOwed = `, locked AS MATERIALIZED (
     SELECT id FROM devices WHERE id = ANY(ARRAY(SELECT device_id FROM found)) ORDER BY id FOR UPDATE
 ), jobs AS (
     INSERT INTO push_jobs AS j (device_id, conversation_id, user_id, owed_seq, clears)
@@ -48,7 +48,7 @@ UPDATE devices SET owed_mark = owed_mark + 1, due_at = coalesce(due_at, now() + 
 WHERE id = ANY(ARRAY(SELECT device_id FROM jobs))`
 
 // raiseNoticed looks at the conversations that something was said in: at the messages from
-// one seq to another that are older than some seconds ($5).
+// one seq to another.
 const raiseNoticed = `
 WITH found AS MATERIALIZED (
     SELECT d.id AS device_id, m.conversation_id, m.user_id, e.seq, d.clears
@@ -58,10 +58,10 @@ WITH found AS MATERIALIZED (
     CROSS JOIN LATERAL (
         SELECT e.seq FROM entries e
         WHERE e.conversation_id = i.conversation_id AND e.seq >= i.first AND e.seq <= i.last AND e.seq > greatest(m.joined_seq, r.seq, j.seq)
-          AND e.created_at <= now() - make_interval(secs => $5) AND ` + isOwed + `
+          AND ` + isOwed + `
         ORDER BY e.seq DESC LIMIT 1) e
     WHERE ` + isTold + `
-)` + raiseFound
+)` + foundIsOwed
 
 // noticed is what was said in a conversation: the first and the last message of some.
 type noticed struct {
@@ -70,12 +70,12 @@ type noticed struct {
 }
 
 // raiseNoticed gives how many devices are owed something new.
-func (q queries) raiseNoticed(ctx context.Context, list []noticed, age, delay time.Duration) (int, error) {
+func (q queries) raiseNoticed(ctx context.Context, list []noticed, delay time.Duration) (int, error) {
 	conversations, first, last := make([]chat.ConversationID, len(list)), make([]int64, len(list)), make([]int64, len(list))
 	for i, n := range list {
 		conversations[i], first[i], last[i] = n.conversation, int64(n.first), int64(n.last)
 	}
-	tag, err := q.db.Exec(ctx, raiseNoticed, delay.Seconds(), conversations, first, last, age.Seconds())
+	tag, err := q.db.Exec(ctx, raiseNoticed, delay.Seconds(), conversations, first, last)
 	return int(tag.RowsAffected()), err
 }
 
@@ -106,7 +106,7 @@ WITH found AS MATERIALIZED (
         WHERE e.created_at <= now() - make_interval(secs => $3) AND ` + isOwed + `
         ORDER BY e.seq DESC LIMIT 1) e
     WHERE c.last_seq > greatest(m.joined_seq, r.seq, j.seq) AND ` + isTold + `
-)` + raiseFound
+)` + foundIsOwed
 
 // raiseForgotten gives how many of the devices are owed something that nobody has noticed.
 func (q queries) raiseForgotten(ctx context.Context, ids []DeviceID, age time.Duration) (int, error) {

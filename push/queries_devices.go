@@ -14,6 +14,7 @@ const (
 	// Whoever had the device before has it no more.
 	deleteMoved = `DELETE FROM devices WHERE kind = $1 AND address = $2 AND user_id <> $3`
 
+	// What becomes of a turn that began before a device changed is not for the new one.
 	insertDevice = `
 WITH made AS (
     INSERT INTO devices AS d (id, user_id, session_id, kind, platform, address, p256dh, auth, origin)
@@ -21,7 +22,8 @@ WITH made AS (
     WHERE (SELECT count(*) FROM devices o WHERE o.user_id = $4 AND (o.kind, o.address) <> ($1, $2)) < $10
     ON CONFLICT (kind, address) DO UPDATE
        SET user_id = excluded.user_id, session_id = excluded.session_id, platform = excluded.platform,
-           p256dh = excluded.p256dh, auth = excluded.auth, origin = excluded.origin
+           p256dh = excluded.p256dh, auth = excluded.auth, origin = excluded.origin,
+           lease = CASE WHEN (d.session_id, d.p256dh, d.auth) = (excluded.session_id, excluded.p256dh, excluded.auth) THEN d.lease END
     RETURNING *
 )
 SELECT ` + deviceColumns + ` FROM made d JOIN sessions s ON s.id = d.session_id`

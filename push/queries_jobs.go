@@ -176,14 +176,18 @@ DELETE FROM push_jobs j
 USING unnest($1::uuid[], $2::uuid[], $3::bigint[]) AS i(device_id, conversation_id, seq)
 WHERE j.device_id = i.device_id AND j.conversation_id = i.conversation_id AND j.owed_seq <= j.sent_seq AND j.sent_seq <= i.seq`
 
-	deleteGone = `DELETE FROM devices WHERE id = ANY($1::uuid[])`
+	// deleteGone removes devices, unless they were registered anew meanwhile.
+	deleteGone = `
+DELETE FROM devices d
+USING unnest($1::uuid[], $2::uuid[]) AS i(id, lease)
+WHERE d.id = i.id AND d.lease = i.lease`
 )
 
 // record writes what became of turns, in one transaction.
 func (q queries) record(ctx context.Context, results []result) error {
 	var (
 		ids, gone     []DeviceID
-		leases        []uuid.UUID
+		leases, ended []uuid.UUID
 		marks         []int64
 		waits         []float64
 		sent          []bool
@@ -192,7 +196,7 @@ func (q queries) record(ctx context.Context, results []result) error {
 	)
 	for _, r := range results {
 		if ids = append(ids, r.turn.ID); r.gone {
-			gone = append(gone, r.turn.ID)
+			gone, ended = append(gone, r.turn.ID), append(ended, r.turn.lease)
 		}
 		leases, marks = append(leases, r.turn.lease), append(marks, r.turn.mark)
 		waits, sent, failures = append(waits, r.wait.Seconds()), append(sent, r.sent), append(failures, r.failure)
@@ -205,10 +209,10 @@ func (q queries) record(ctx context.Context, results []result) error {
 	}
 	b := &pgx.Batch{}
 	b.Queue(lockDevices, ids)
+	b.Queue(deleteGone, gone, ended)
 	b.Queue(updateTurns, ids, leases, marks, waits, sent, failures)
 	b.Queue(updateJobs, told.devices, told.conversations, told.owed, told.seqs)
 	b.Queue(deleteRead, cleared.devices, cleared.conversations, cleared.seqs)
-	b.Queue(deleteGone, gone)
 	return q.db.SendBatch(ctx, b).Close()
 }
 
