@@ -68,6 +68,14 @@ func TestAcrossReplicas(t *testing.T) {
 	for face := (Conversation{}); !face.ShareHistory; {
 		face = decode[Conversation](t, e.event("conversation").Data)
 	}
+	// What somebody decided for themselves is shown to their connections.
+	none := NotifyNone
+	if _, err := one.UpdateSettings(t.Context(), eve, id, Settings{Notify: &none}); err != nil {
+		t.Fatal(err)
+	}
+	if face := decode[Conversation](t, e.event("conversation").Data); face.ID != id || face.Notify != NotifyNone {
+		t.Fatalf("eve is shown %+v", face)
+	}
 	if err := one.RemoveMember(t.Context(), ann, id, eve); err != nil {
 		t.Fatal(err)
 	}

@@ -69,6 +69,8 @@ type Service struct {
 	byConv *hub.Topics[ConversationID]
 	gates  gates
 	faces  *store.Topic[ConversationID, struct{}] // whose looks changed without an entry
+	// settings are the views of conversations that their owners changed for themselves.
+	settings *store.Topic[mine, struct{}]
 	// profiles are the people whose names or roles changed.
 	profiles *store.Topic[accounts.UserID, struct{}]
 	writers  []*writer
@@ -120,6 +122,11 @@ func New(cfg Config) *Service {
 	})
 	s.faces = store.NewTopic(cfg.Bus, "face", store.Same, func(id ConversationID, _ struct{}) {
 		s.errand(func(ctx context.Context) { s.showAgain(ctx, id) })
+	})
+	s.settings = store.NewTopic(cfg.Bus, "settings", store.Same, func(m mine, _ struct{}) {
+		if s.byUser.Any(m.User) {
+			s.errand(func(ctx context.Context) { s.showSettings(ctx, m) })
+		}
 	})
 	for range writerCount {
 		s.writers = append(s.writers, newWriter(s))

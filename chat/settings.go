@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -47,11 +48,29 @@ func (s *Service) UpdateSettings(ctx context.Context, me accounts.UserID, id Con
 	if !isMember {
 		return Conversation{}, ErrNotMember
 	}
+	s.settings.Tell(mine{me, id}, struct{}{})
 	face, err := s.Conversation(ctx, me, id)
-	if err == nil && s.byUser.Any(me) {
+	if err == nil {
 		s.byUser.Publish(me, hub.EncodeEvent("conversation", face))
 	}
 	return face, err
+}
+
+// mine is somebody's view of a conversation.
+type mine struct {
+	User         accounts.UserID `json:"user"`
+	Conversation ConversationID  `json:"conversation"`
+}
+
+// showSettings shows somebody's connections what a conversation looks like to them, since
+// they changed that at another replica.
+func (s *Service) showSettings(ctx context.Context, m mine) {
+	switch face, err := s.Conversation(ctx, m.User, m.Conversation); {
+	case err == nil:
+		s.byUser.Publish(m.User, hub.EncodeEvent("conversation", face))
+	case !errors.Is(err, ErrNotMember):
+		s.cfg.Logger.Warn("showing a conversation's settings", "conversation_id", m.Conversation, "err", err)
+	}
 }
 
 type settingsInput struct {
