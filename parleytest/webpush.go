@@ -2,7 +2,6 @@ package parleytest
 
 import (
 	"bytes"
-	"context"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/ecdh"
@@ -34,20 +33,15 @@ type WebPush struct {
 	mu      sync.Mutex // guards what follows
 	devices map[string]*Subscriber
 	faults  []error
-	changed chan struct{} // closed at the next push
 }
 
 // Subscriber is a device of a WebPush.
 type Subscriber struct {
+	*Inbox[Push]
 	Endpoint     string
 	P256dh, Auth string // in base64url
-	service      *WebPush
 	private      *ecdh.PrivateKey
 	secret       []byte
-	answer       func(http.ResponseWriter, *http.Request)
-	attempts     []time.Time
-	pushes       []Push
-	current, top int // requests being answered at a time
 }
 
 // Push is a notification that a device got.
@@ -79,7 +73,7 @@ type PushPayload struct {
 
 // NewWebPush starts a service at an address of this machine. Close it.
 func NewWebPush() *WebPush {
-	s := &WebPush{devices: map[string]*Subscriber{}, changed: make(chan struct{})}
+	s := &WebPush{devices: map[string]*Subscriber{}}
 	s.srv = httptest.NewServer(s)
 	return s
 }
@@ -104,7 +98,7 @@ func (s *WebPush) Subscribe() *Subscriber {
 		panic(err) // there is no randomness
 	}
 	d := &Subscriber{
-		service: s, private: private, secret: make([]byte, 16), Endpoint: s.srv.URL + "/push/" + rand.Text(),
+		Inbox: newInbox[Push](), private: private, secret: make([]byte, 16), Endpoint: s.srv.URL + "/push/" + rand.Text(),
 		P256dh: base64.RawURLEncoding.EncodeToString(private.PublicKey().Bytes()),
 	}
 	_, _ = rand.Read(d.secret) // never fails
@@ -121,104 +115,30 @@ func (d *Subscriber) Registration() map[string]any {
 		"endpoint": d.Endpoint, "expirationTime": nil, "keys": map[string]any{"p256dh": d.P256dh, "auth": d.Auth}}}
 }
 
-// Answer makes the service answer pushes to the device otherwise than with 201; nil: with
-// that again. Those are attempts, and the device does not get them.
-func (d *Subscriber) Answer(f func(http.ResponseWriter, *http.Request)) {
-	d.service.mu.Lock()
-	defer d.service.mu.Unlock()
-	d.answer = f
-}
-
-// Attempts are when pushes to the device were tried.
-func (d *Subscriber) Attempts() []time.Time {
-	d.service.mu.Lock()
-	defer d.service.mu.Unlock()
-	return append([]time.Time(nil), d.attempts...)
-}
-
-// AtOnce is how many requests for the device were answered at a time, at most.
-func (d *Subscriber) AtOnce() int {
-	d.service.mu.Lock()
-	defer d.service.mu.Unlock()
-	return d.top
-}
-
-// Pushes are what the device got.
-func (d *Subscriber) Pushes() []Push {
-	d.service.mu.Lock()
-	defer d.service.mu.Unlock()
-	return append([]Push(nil), d.pushes...)
-}
-
-// Await waits until the device got n pushes, and gives them.
-func (d *Subscriber) Await(ctx context.Context, n int) ([]Push, error) {
-	return await(ctx, d, func() ([]Push, bool) { return append([]Push(nil), d.pushes...), len(d.pushes) >= n })
-}
-
-// AwaitAttempts waits until n pushes were tried.
-func (d *Subscriber) AwaitAttempts(ctx context.Context, n int) error {
-	_, err := await(ctx, d, func() (int, bool) { return 0, len(d.attempts) >= n })
-	return err
-}
-
-func await[T any](ctx context.Context, d *Subscriber, look func() (T, bool)) (T, error) {
-	for {
-		d.service.mu.Lock()
-		v, ok := look()
-		changed := d.service.changed
-		d.service.mu.Unlock()
-		if ok {
-			return v, nil
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return v, fmt.Errorf("wait for a push: %w", errors.Join(ctx.Err(), d.service.Faults()))
-		}
-	}
-}
-
 // ServeHTTP is the service.
 func (s *WebPush) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	d := s.devices[r.URL.Path]
+	s.mu.Unlock()
 	if d == nil {
-		s.mu.Unlock()
 		http.Error(w, "no such device", http.StatusNotFound)
 		return
 	}
-	d.attempts = append(d.attempts, time.Now())
-	d.current++
-	d.top = max(d.top, d.current)
-	answer := d.answer
-	s.announce()
-	s.mu.Unlock()
-	defer func() {
-		s.mu.Lock()
-		d.current--
-		s.mu.Unlock()
-	}()
-	if answer != nil {
-		answer(w, r)
+	answered, end := d.attempt(w, r)
+	defer end()
+	if answered {
 		return
 	}
 	p, err := s.read(d, r)
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if err != nil {
+		s.mu.Lock()
 		s.faults = append(s.faults, err)
+		s.mu.Unlock()
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	d.pushes = append(d.pushes, p)
-	s.announce()
+	d.take(p)
 	w.WriteHeader(http.StatusCreated)
-}
-
-// announce wakes who waits; s.mu is held.
-func (s *WebPush) announce() {
-	close(s.changed)
-	s.changed = make(chan struct{})
 }
 
 func (s *WebPush) read(d *Subscriber, r *http.Request) (p Push, err error) {

@@ -73,9 +73,9 @@ func (b *bundle) exec(sql string, args ...any) {
 	}
 }
 
-func (b *bundle) count(sql string, args ...any) (n int) {
+func (b *bundle) count(sql string) (n int) {
 	b.t.Helper()
-	if err := b.db.QueryRow(context.Background(), sql, args...).Scan(&n); err != nil {
+	if err := b.db.QueryRow(context.Background(), sql).Scan(&n); err != nil {
 		b.t.Fatal(err)
 	}
 	return n
@@ -156,21 +156,26 @@ func (b *bundle) marks(who accounts.Identity, id chat.ConversationID, delivered,
 		id, who.UserID, delivered, read)
 }
 
-// notices asks at once who is owed what was said since the last time. The sender's note comes
-// a moment after the answer to them.
-func (b *bundle) notices(last chat.ConversationID, seq chat.Seq) {
+// noted waits until a message is: the sender's note comes a moment after the answer to them.
+func (b *bundle) noted(id chat.ConversationID, seq chat.Seq) {
 	b.t.Helper()
 	for begin := time.Now(); ; time.Sleep(time.Millisecond) {
 		b.mu.Lock()
-		noted := b.said[last].last >= seq
+		noted := b.said[id].last >= seq
 		b.mu.Unlock()
 		if noted {
-			break
+			return
 		}
 		if time.Since(begin) > patience {
 			b.t.Fatal("a message was not noted")
 		}
 	}
+}
+
+// notices asks at once who is owed what was said since the last time.
+func (b *bundle) notices(last chat.ConversationID, seq chat.Seq) {
+	b.t.Helper()
+	b.noted(last, seq)
 	if err := b.check(b.t.Context(), b.take(), 0); err != nil {
 		b.t.Fatal(err)
 	}
