@@ -24,7 +24,7 @@ func BuildAs(ctx context.Context, path string, changed map[string][]byte) (strin
 	if err != nil {
 		return "", err
 	}
-	args := []string{"build", "-o", path}
+	args := []string{"build", "-tags", "disable_grpc_modules", "-o", path}
 	if len(changed) > 0 {
 		overlay, err := writeOverlay(root, path+".overlay", changed)
 		if err != nil {

@@ -63,7 +63,7 @@ func (t *turn) message(j job, generic bool) Notification {
 		Title: appName, Body: newMessage, Tag: j.conversation.String(), At: j.at.UTC(),
 	}
 	for _, id := range t.read {
-		if id != j.conversation {
+		if id != j.conversation && !t.silently() { // those are told by themselves
 			n.Read = append(n.Read, id)
 		}
 	}
