@@ -19,6 +19,7 @@
 //	        the latter once more, all of them saying what they have and have read
 //	pages   pages of 50 of a long conversation, at its end, middle and start
 //	idle    connections that do nothing: what one costs in memory, and making it in CPU
+//	push    a message to people who are away: how fast all their devices are told
 //
 // The load runs on the same machine and shares its cores, so throughput is that of both
 // together; CPU per message counts the server and its database alone, and holds better.
@@ -61,6 +62,7 @@ type options struct {
 	depth       int
 	requests    int
 	connections int
+	devices     int
 	repeat      int
 	json        bool
 	binary      string
@@ -127,7 +129,7 @@ func say(progress io.Writer, format string, args ...any) {
 	_, _ = fmt.Fprintf(progress, "# "+format+"\n", args...) // if nobody sees it, nobody minds
 }
 
-var names = []string{"pairs", "hot", "paced", "group", "pages", "idle"}
+var names = []string{"pairs", "hot", "paced", "group", "pages", "idle", "push"}
 
 func parse(args []string, usage io.Writer) (*options, error) {
 	o := &options{}
@@ -151,6 +153,7 @@ func parse(args []string, usage io.Writer) (*options, error) {
 	f.IntVar(&o.depth, "depth", 10_000, "messages in the conversation (pages)")
 	f.IntVar(&o.requests, "requests", 1000, "pages read at each place (pages)")
 	f.IntVar(&o.connections, "connections", 5000, "connections (idle)")
+	f.IntVar(&o.devices, "devices", 10_000, fmt.Sprintf("devices, %d a person (push)", devicesEach))
 	f.IntVar(&o.repeat, "repeat", 1, "runs of each scenario; the figures are medians")
 	f.IntVar(&o.replicas, "replicas", 1, "servers on one database; connections go to them in turn")
 	f.BoolVar(&o.json, "json", false, "print JSON, with every run")
@@ -180,7 +183,7 @@ func parse(args []string, usage io.Writer) (*options, error) {
 	for name, v := range map[string]int{
 		"pairs": o.pairs, "sockets": o.sockets, "hot-inflight": o.hotInFlight, "rate": o.rate, "depth": o.depth / 200,
 		"members": o.members / 2, "group-rate": o.groupRate, "group-inflight": o.groupFlight,
-		"requests": o.requests, "connections": o.connections, "repeat": o.repeat, "replicas": o.replicas, "text": o.text / stampSize,
+		"requests": o.requests, "connections": o.connections, "devices": o.devices / (2 * devicesEach), "repeat": o.repeat, "replicas": o.replicas, "text": o.text / stampSize,
 	} {
 		if v < 1 {
 			return nil, fmt.Errorf("-%s is too small", name)
@@ -225,6 +228,8 @@ func (o *options) plan() []scenario {
 			plan = append(plan, scenario{fmt.Sprintf("pages of %d", o.depth), 0, (*world).pagesScenario})
 		case "idle":
 			plan = append(plan, scenario{fmt.Sprintf("idle × %d", o.connections), idlePairs, (*world).idleScenario})
+		case "push":
+			plan = append(plan, scenario{fmt.Sprintf("push to %d", o.devices), o.pushPairs(), (*world).pushScenario})
 		}
 	}
 	return plan

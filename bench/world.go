@@ -36,6 +36,9 @@ type scenario struct {
 	run   func(*world, context.Context) (result, error)
 }
 
+// pushHere lets the push service be on this machine.
+const pushHere = "PARLEY_PUSH_ALLOW_PRIVATE=true"
+
 func newWorld(ctx context.Context, o *options, progress io.Writer) (_ *world, err error) {
 	w := &world{o: o, progress: progress, began: time.Now()}
 	defer func() {
@@ -54,7 +57,7 @@ func newWorld(ctx context.Context, o *options, progress io.Writer) (_ *world, er
 		}
 	}
 	began := time.Now()
-	if w.server, err = parleytest.Start(ctx, parleytest.Config{Binary: binary}); err != nil {
+	if w.server, err = parleytest.Start(ctx, parleytest.Config{Binary: binary, Env: []string{pushHere}}); err != nil {
 		return nil, err
 	}
 	say(progress, "a new server was ready after %v", time.Since(began).Round(time.Millisecond))
@@ -74,7 +77,7 @@ func (w *world) startOthers(ctx context.Context, binary string) error {
 		return fmt.Errorf("find the server's database: running %t: %w", running, err)
 	}
 	for range w.o.replicas - 1 {
-		s, err := parleytest.Start(ctx, parleytest.Config{Binary: binary, Env: []string{"DATABASE_URL=" + url}})
+		s, err := parleytest.Start(ctx, parleytest.Config{Binary: binary, Env: []string{pushHere, "DATABASE_URL=" + url}})
 		if err != nil {
 			return err
 		}
