@@ -106,11 +106,11 @@ func (w *pushWorld) say(ctx context.Context, by *parleytest.Server, id uuid.UUID
 // reads connects somebody who says that they have, and have read, all that comes.
 func (w *pushWorld) reads(ctx context.Context, by *parleytest.Server, who parleytest.Session) {
 	w.t.Helper()
-	c := NewClient(ClientConfig{Server: by, Session: who})
-	ws, err := c.dial(ctx)
+	ws, err := NewClient(ClientConfig{Session: who}).dial(ctx, by)
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	l := &link{ctx: ctx, ws: ws}
 	ready := make(chan struct{})
 	go func() {
 		defer ws.CloseNow() //nolint:errcheck // it is gone anyway
@@ -128,7 +128,7 @@ func (w *pushWorld) reads(ctx context.Context, by *parleytest.Server, who parley
 				close(ready)
 			case "entry":
 				var e parleytest.Entry
-				if json.Unmarshal(f.Data, &e) != nil || write(ctx, ws, "receipt.read", "r", map[string]any{"conversation_id": e.ConversationID, "seq": e.Seq}) != nil {
+				if json.Unmarshal(f.Data, &e) != nil || l.write("receipt.read", "r", map[string]any{"conversation_id": e.ConversationID, "seq": e.Seq}) != nil {
 					return
 				}
 			}
