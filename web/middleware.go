@@ -39,10 +39,11 @@ func (s *Server) secure(next http.Handler) http.Handler {
 		if host != "" {
 			connect += " " + strings.Replace(scheme, "http", "ws", 1) + "://" + host
 		}
-		// base-uri: index.html carries a <base> of our own.
+		// base-uri: index.html carries a <base> of our own. trusted-types: what Svelte makes of
+		// its own templates, and the address of the service worker.
 		h.Set("Content-Security-Policy", "default-src 'self'; connect-src "+connect+
-			"; img-src 'self' data: blob:; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"+
-			"; require-trusted-types-for 'script'; trusted-types svelte-trusted-html")
+			"; worker-src 'self'; img-src 'self' data: blob:; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"+
+			"; require-trusted-types-for 'script'; trusted-types svelte-trusted-html parley-worker")
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")

@@ -49,13 +49,13 @@ func TestSecurityHeaders(t *testing.T) {
 			for name, want := range map[string]string{
 				"default-src": "'self'", "connect-src": "'self' " + socket, "img-src": "'self' data: blob:", "object-src": "'none'",
 				"base-uri": "'self'", "form-action": "'self'", "frame-ancestors": "'none'",
-				"require-trusted-types-for": "'script'", "trusted-types": "svelte-trusted-html",
+				"require-trusted-types-for": "'script'", "trusted-types": "svelte-trusted-html parley-worker", "worker-src": "'self'",
 			} {
 				if csp[name] != want {
 					t.Errorf("%s%s: %s %q, want %q", base, path, name, csp[name], want)
 				}
 			}
-			if len(csp) != 9 {
+			if len(csp) != 10 {
 				t.Errorf("%s%s: the policy allows something more: %v", base, path, csp)
 			}
 			if got := h.Get("Strict-Transport-Security"); (got != "") != (base != "") {

@@ -32,6 +32,11 @@ func TestUIFiles(t *testing.T) {
 		{script, "br;q=x", 200, "", "immutable", "text/javascript", "console"},
 		{script, "", 200, "", "immutable", "text/javascript", "console"},
 		{"/favicon.svg", "br", 200, "", "no-cache", "image/svg+xml", "<svg"},
+		// A browser must find a newer one at once, and takes it for all that lies below its path.
+		{"/sw.js", "br", 200, "br", "no-cache", "text/javascript", "brotli"},
+		{"/sw.js", "", 200, "", "no-cache", "text/javascript", "self."},
+		{"/manifest.webmanifest", "", 200, "", "no-cache", "application/manifest+json", "{"},
+		{"/icons/192.png", "br", 200, "", "no-cache", "image/png", "\x89PNG"},
 		{"/", "", 200, "", "no-cache", "text/html", "<!doctype"},
 		{"/index.html", "", 200, "", "no-cache", "text/html", "<!doctype"},
 		{"/", "br, gzip", 200, "gzip", "no-cache", "text/html", "\x1f\x8b"},
@@ -55,7 +60,7 @@ func TestUIFiles(t *testing.T) {
 			!strings.HasPrefix(h.Get("Content-Type"), c.ctype) || !strings.HasPrefix(body, c.starts) {
 			t.Errorf("GET %s (%s): status %d, %v\n%q", c.path, c.accept, res.StatusCode, h, body)
 		}
-		if (h.Get("Vary") == "Accept-Encoding") != (strings.HasPrefix(c.path, "/assets/i") && c.status == 200 || c.ctype == "text/html") {
+		if (h.Get("Vary") == "Accept-Encoding") != (strings.HasPrefix(c.path, "/assets/i") && c.status == 200 || c.path == "/sw.js" || c.ctype == "text/html") {
 			t.Errorf("GET %s: Vary %q", c.path, h.Get("Vary"))
 		}
 	}
@@ -101,6 +106,7 @@ func TestBasePath(t *testing.T) {
 	s, _ := newTest(t, baseURL(t, "https://example.org/team/chat/"), builtUI)
 	for path, want := range map[string]int{
 		"/team/chat/": 200, "/team/chat/setup": 200, "/team/chat" + script: 200, "/team/chat/api/v1/things/" + someID: 200,
+		"/team/chat/sw.js": 200, "/team/chat/manifest.webmanifest": 200, "/sw.js": 404,
 		"/team/chat/api/docs": 200, "/team/chat/api/openapi.json": 200, "/team/chat/healthz": 200, "/healthz": 200, "/readyz": 200,
 		"/team/chat": 308, "/": 404, "/setup": 404, script: 404, "/api/v1/things/" + someID: 404, "/team/chatter": 404, "/team": 404,
 		"/team/chat/api/v1/nothing": 404,

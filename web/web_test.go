@@ -53,6 +53,10 @@ var builtUI = fstest.MapFS{
 	"assets/index-B4tXq-_2.js.br": {Data: []byte("brotli bytes")},
 	"assets/index-B4tXq-_2.js.gz": {Data: []byte("gzip bytes")},
 	"favicon.svg":                 {Data: []byte("<svg/>")},
+	"icons/192.png":               {Data: []byte("\x89PNG")},
+	"manifest.webmanifest":        {Data: []byte("{}")},
+	"sw.js":                       {Data: []byte("self.x=1")},
+	"sw.js.br":                    {Data: []byte("brotli bytes")},
 	".gitkeep":                    {Data: nil},
 }
 

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
-import { chromium, type Browser, type BrowserContext, type BrowserContextOptions, type Page } from 'playwright-core';
+import { chromium, type Browser, type BrowserContext, type BrowserContextOptions, type LaunchOptions, type Page } from 'playwright-core';
 import type { Parley } from './parley';
 import type { Account } from './people';
 
@@ -19,9 +19,9 @@ export const phone: BrowserContextOptions = {
   hasTouch: true,
 };
 
-export async function launch(): Promise<Browser> {
+const options = (): LaunchOptions => {
   if (!executablePath) throw new Error('There is no Chromium; name one in CHROMIUM.');
-  return chromium.launch({
+  return {
     executablePath,
     args: [
       '--headless',
@@ -33,8 +33,13 @@ export async function launch(): Promise<Browser> {
       '--disable-component-update',
       '--disable-sync',
     ],
-  });
-}
+  };
+};
+
+export const launch = async (): Promise<Browser> => chromium.launch(options());
+
+/** A browser with a profile that is kept in a folder, which is no private window: pages can be installed in it. */
+export const launchOwn = async (dir: string): Promise<BrowserContext> => chromium.launchPersistentContext(dir, options());
 
 /** What a page complained about: errors nobody caught, refusals by the security policy. */
 const complaints = new WeakMap<BrowserContext, string[]>();

@@ -55,6 +55,8 @@ export function conversation(o: Partial<Conversation> = {}): Conversation {
     unread_mentions: 0,
     delivered_seq: 0,
     read_seq: 0,
+    notify: 'all',
+    muted_until: null,
     others_delivered_seq: 0,
     others_read_seq: 0,
     last_message: null,

@@ -160,7 +160,7 @@ describe('conversations', () => {
     flushSync();
     expect(c.sorted.map((x) => x.id)).toEqual(['c', 'd']);
     expect(c.get('c')).toMatchObject({ unread: 1, last_seq: 6, last_message: { body: 'text 6' } });
-    expect(c.unread).toBe(1);
+    expect(c.told(Date.now())).toBe(1);
   });
 
   test('an entry seen before changes nothing; one after a hole asks the server', () => {

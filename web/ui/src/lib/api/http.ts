@@ -1,6 +1,6 @@
 import { urlOf } from '../base';
 import { ApiError, toApiError } from './errors';
-import type { Conversation, Entries, Invite, Member, MemberRole, Page, Privacy, Profile, Reached, Session, User } from './types';
+import type { Conversation, Device, Entries, Invite, Member, MemberRole, Notify, Page, Profile, Reached, Session, Tested, User } from './types';
 
 /** No answer within this many milliseconds counts as no connection. */
 const timeout = 20_000;
@@ -92,6 +92,16 @@ export interface GroupChange {
   share_history?: boolean;
 }
 
+/** How one wants to be told of a conversation. */
+export interface NotifyChange {
+  notify?: Notify;
+  /** null: no longer. */
+  muted_until?: string | null;
+}
+
+/** What one may change of oneself. */
+export type ProfileChange = Partial<Omit<Profile, keyof User>> & { display_name?: string };
+
 /** All members of a conversation, page by page. */
 async function members(id: string): Promise<Member[]> {
   const all: Member[] = [];
@@ -109,7 +119,7 @@ const anonymous = { quiet401: true };
 
 export const http = {
   me: () => call<Profile>('GET', 'me', undefined, anonymous),
-  changeMe: (change: Partial<Privacy> & { display_name?: string }) => call<Profile>('PATCH', 'me', change),
+  changeMe: (change: ProfileChange) => call<Profile>('PATCH', 'me', change),
   changePassword: (current: string, next: string) =>
     call<void>('PUT', 'me/password', { current, new: next }, anonymous),
 
@@ -120,6 +130,12 @@ export const http = {
   signOut: () => call<void>('DELETE', 'sessions/current', undefined, anonymous),
   sessions: async () => (await call<{ sessions: Session[] }>('GET', 'sessions')).sessions,
   endSession: (id: string) => call<void>('DELETE', `sessions/${id}`),
+
+  pushKey: async () => (await call<{ vapid_public_key: string }>('GET', 'push')).vapid_public_key,
+  addDevice: (subscription: PushSubscriptionJSON) => call<Device>('POST', 'devices', { kind: 'webpush', subscription }),
+  devices: async () => (await call<{ devices: Device[] }>('GET', 'devices')).devices,
+  removeDevice: (id: string) => call<void>('DELETE', `devices/${id}`),
+  testDevice: (id: string) => call<Tested>('POST', `devices/${id}/test`),
 
   invite: (expires_in_s: number, max_uses: number) => call<Invite>('POST', 'invites', { expires_in_s, max_uses }),
   people: async (text: string, limit: number) =>
@@ -133,6 +149,7 @@ export const http = {
   createGroup: (title: string, member_ids: string[]) =>
     call<Conversation>('POST', 'conversations', { kind: 'group', title, member_ids }),
   patchConversation: (id: string, change: GroupChange) => call<Conversation>('PATCH', `conversations/${id}`, change),
+  changeNotify: (id: string, change: NotifyChange) => call<Conversation>('PATCH', `conversations/${id}/settings`, change),
   members,
   addMembers: async (id: string, user_ids: string[]) =>
     (await call<{ members: Member[] }>('POST', `conversations/${id}/members`, { user_ids })).members,

@@ -14,8 +14,11 @@ export interface Privacy {
   show_last_seen: boolean;
 }
 
+/** What notifications tell: who wrote what, or that there is something. */
+export type PushContent = 'full' | 'generic';
+
 /** A person as they see themselves. */
-export type Profile = User & Privacy;
+export type Profile = User & Privacy & { push_content: PushContent };
 
 export interface Session {
   id: string;
@@ -26,6 +29,34 @@ export interface Session {
   created_at: string;
   /** To within an hour. */
   last_used_at: string;
+}
+
+/** Where one is reached while no page is open. */
+export interface Device {
+  id: string;
+  kind: 'webpush' | 'fcm';
+  /** Of an app. */
+  platform?: 'android' | 'ios' | 'web';
+  /** It belongs to the session of this page. */
+  current: boolean;
+  /** What the browser called itself when it signed in; may be empty. */
+  user_agent: string;
+  created_at: string;
+  /** When the push service last took something for it. */
+  last_success_at?: string;
+  last_failure_at?: string;
+  /** Why it did not, in words of the server. */
+  last_failure?: string;
+}
+
+/** What came of a test. */
+export interface Tested {
+  ok: boolean;
+  /** Of the push service's answer; absent if there was none. */
+  status?: number;
+  detail?: string;
+  /** The push service knows the device no more, and it was removed. */
+  removed?: boolean;
 }
 
 export interface Invite {
@@ -99,6 +130,9 @@ export interface Message extends Entry {
   quote?: Quote;
 }
 
+/** Of what one is told while one is away. */
+export type Notify = 'all' | 'mentions' | 'none';
+
 export interface Conversation {
   id: string;
   kind: 'direct' | 'group';
@@ -118,6 +152,9 @@ export interface Conversation {
   unread_mentions: number;
   delivered_seq: number;
   read_seq: number;
+  notify: Notify;
+  /** Until when one is told of nothing. */
+  muted_until: string | null;
   /** Up to where the other one has it; in a group, everybody. */
   others_delivered_seq: number;
   /** Up to where the other one has read it, if both tell; 0 in a group. */

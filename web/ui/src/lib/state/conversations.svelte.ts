@@ -1,5 +1,6 @@
 import { SvelteMap } from 'svelte/reactivity';
 import type { Conversation, Entry, Member, Message, Receipt, User } from '../api/types';
+import { isQuiet } from '../notify';
 import { Marks } from './marks.svelte';
 
 /** A group in the list names this many of its members. */
@@ -37,15 +38,22 @@ export class Conversations {
       .sort((a, b) => b.at - a.at || (a.c.id < b.c.id ? 1 : -1))
       .map(({ c }) => c),
   );
-  /** Unread messages in all of them. */
-  readonly unread = $derived.by(() => {
+  /** Changes whenever something was read, here or elsewhere. */
+  readonly readings = $derived.by(() => {
     let sum = 0;
-    for (const c of this.#byId.values()) sum += c.unread;
+    for (const c of this.#byId.values()) sum += c.read_seq;
     return sum;
   });
 
   constructor(me: string) {
     this.#me = me;
+  }
+
+  /** Unread messages in those that one wants to be told of, at a time. */
+  told(now: number): number {
+    let sum = 0;
+    for (const c of this.#byId.values()) if (!isQuiet(c, now)) sum += c.unread;
+    return sum;
   }
 
   get(id: string): Conversation | undefined {
@@ -91,7 +99,11 @@ export class Conversations {
   put(c: Conversation): void {
     this.#raise(c, { delivered_seq: c.others_delivered_seq, read_seq: c.others_read_seq });
     const old = this.#byId.get(c.id);
-    if (old && old.last_seq > c.last_seq) return; // overtaken by an entry
+    if (old && old.last_seq > c.last_seq) {
+      // Overtaken by an entry. That does not tell how one wants to be told.
+      if (old.notify !== c.notify || old.muted_until !== c.muted_until) this.#byId.set(c.id, { ...old, notify: c.notify, muted_until: c.muted_until });
+      return;
+    }
     const ended = this.#left.get(c.id);
     if (ended && c.last_seq <= ended.seq) return; // asked for before that
     this.#left.delete(c.id); // or one is back

@@ -1,7 +1,7 @@
 import { SvelteMap } from 'svelte/reactivity';
 import { socketURL, storageName } from '../base';
 import { ApiError, asApiError, perhapsDone } from '../api/errors';
-import { http, type GroupChange } from '../api/http';
+import { http, type GroupChange, type NotifyChange } from '../api/http';
 import { Socket } from '../api/socket';
 import type { Conversation, Entry, Hello, Missed, PresenceState, Sent } from '../api/types';
 import type { Pending } from '../group';
@@ -261,6 +261,8 @@ export class Live {
       unread_mentions: 0,
       delivered_seq: last_seq,
       read_seq: last_seq,
+      notify: 'all',
+      muted_until: null,
       others_delivered_seq: 0,
       others_read_seq: 0,
       last_message: messages.findLast((m) => m.kind === 'message') ?? null,
@@ -311,6 +313,11 @@ export class Live {
   /** Renames a group, or sets what those who come later see. */
   async changeGroup(id: string, change: GroupChange): Promise<void> {
     this.#put(await http.patchConversation(id, change));
+  }
+
+  /** Changes how one is told of a conversation. */
+  async changeNotify(id: string, change: NotifyChange): Promise<void> {
+    this.#put(await http.changeNotify(id, change));
   }
 
   /** How far a message of one's own has got. */

@@ -1,6 +1,6 @@
 import { asApiError, type ApiError } from '../api/errors';
-import { http, type Person } from '../api/http';
-import type { Privacy, User } from '../api/types';
+import { http, type Person, type ProfileChange } from '../api/http';
+import type { Profile, User } from '../api/types';
 import { storageName } from '../base';
 
 /** Who is signed in, as far as this page knows. */
@@ -23,7 +23,7 @@ function keep<T>(f: (s: Storage) => T): T | undefined {
 class Session {
   status = $state<Status>('unknown');
   /** What others get to know is known a moment after signing in. */
-  me = $state<(User & Partial<Privacy>) | null>(null);
+  me = $state<(User & Partial<Profile>) | null>(null);
   endedBy = $state<EndedBy | null>(null);
 
   /** All tabs share a cookie: who signs in in one is signed in in all. */
@@ -79,13 +79,13 @@ class Session {
     await this.#change({ display_name });
   }
 
-  /** Changes what others get to know. Other tabs follow at once. */
-  async setPrivacy(change: Partial<Privacy>): Promise<void> {
+  /** Changes a setting. Other tabs follow at once. */
+  async set(change: ProfileChange): Promise<void> {
     await this.#change(change);
     this.#tabs.postMessage(null);
   }
 
-  async #change(change: Parameters<typeof http.changeMe>[0]): Promise<void> {
+  async #change(change: ProfileChange): Promise<void> {
     this.me = await http.changeMe(change);
     this.#changes++;
   }

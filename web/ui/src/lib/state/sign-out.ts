@@ -1,3 +1,4 @@
+import { forgetDevice } from '../worker';
 import type { Live } from './live.svelte';
 import { session } from './session.svelte';
 
@@ -7,4 +8,5 @@ export async function signOut(live: Live): Promise<void> {
   await live.outbox.clear();
   live.drafts.clear();
   live.composing.clear();
+  await forgetDevice().catch(() => {}); // the server has forgotten it already
 }

@@ -1,0 +1,32 @@
+import type { Conversation } from './api/types';
+
+// Of what one wants to be told, and when.
+
+/** A mute without an end. */
+const forever = '9999-01-01T00:00:00Z';
+
+type Settings = Pick<Conversation, 'notify' | 'muted_until'>;
+
+export const isMuted = ({ muted_until }: Settings, now: number): boolean => muted_until !== null && Date.parse(muted_until) > now;
+
+/** One is told of nothing in it, and its messages are in no count but its own. */
+export const isQuiet = (c: Settings, now: number): boolean => c.notify === 'none' || isMuted(c, now);
+
+/** Does a mute end only when one ends it? */
+export const isForever = (until: string): boolean => until >= forever.slice(0, 10);
+
+/** For how long one can mute. */
+export type MuteFor = 'hour' | 'night' | 'tomorrow' | 'ever';
+
+/** When a mute ends that begins now: in hours, or at eight in the morning. */
+export function muteUntil(how: MuteFor, now: Date): string {
+  if (how === 'ever') return forever;
+  const until = new Date(now);
+  if (how === 'tomorrow') {
+    until.setDate(until.getDate() + 1);
+    until.setHours(8, 0, 0, 0);
+  } else {
+    until.setTime(until.getTime() + (how === 'hour' ? 1 : 8) * 3_600_000);
+  }
+  return until.toISOString();
+}

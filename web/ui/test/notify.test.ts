@@ -1,0 +1,84 @@
+import { describe, expect, test } from 'vitest';
+import { isForever, isMuted, isQuiet, muteUntil } from '../src/lib/notify';
+import { Conversations } from '../src/lib/state/conversations.svelte';
+import { payloadOf, placeOf, show, type Payload } from '../worker/payload';
+import { conversation, me, message } from './make';
+
+const payload = (o: Partial<Payload> = {}): Payload => ({ type: 'message', conversation_id: 'c', seq: 5, title: 'Ann', body: 'Hello', unread: 1, tag: 'c', at: '', ...o });
+
+describe('what was pushed', () => {
+  test('is read, and something is shown of what cannot be', () => {
+    expect(payloadOf(JSON.stringify(payload()))).toEqual(payload());
+    for (const bad of [undefined, '', 'text', 'null', '7', '"x"']) expect(payloadOf(bad)).toMatchObject({ title: 'Parley', body: 'New message' });
+    expect(payloadOf('{"type":"later","tag":"x"}')).toMatchObject({ type: 'later', title: 'Parley', body: 'New message', tag: 'x' });
+  });
+
+  test('leads to its conversation, a test to the settings, anything else to the list', () => {
+    expect(placeOf(payload())).toBe('c/c');
+    expect(placeOf(payload({ type: 'test', conversation_id: undefined }))).toBe('settings');
+    expect(placeOf(payloadOf(undefined))).toBe('');
+    expect(placeOf(null)).toBe('');
+  });
+
+  test('is announced once, and never shown over something newer', () => {
+    const p = payload();
+    expect(show(p, undefined, false)).toEqual({ payload: p, again: true });
+    expect(show(p, payload({ seq: 4 }), false)).toEqual({ payload: p, again: true });
+    expect(show(p, payload(), false)).toEqual({ payload: p, again: false });
+    const newer = payload({ seq: 6 });
+    expect(show(p, newer, false)).toEqual({ payload: newer, again: false });
+    expect(show(p, undefined, true)).toEqual({ payload: p, again: false });
+    const probe = payload({ type: 'test', seq: undefined });
+    expect(show(probe, probe, false).again).toBe(true);
+  });
+});
+
+describe('a mute', () => {
+  const now = new Date(2026, 2, 28, 22, 30); // the night before the clocks change, in Europe
+
+  test('ends in some hours, at eight tomorrow morning, or never', () => {
+    const hours = (until: string): number => (Date.parse(until) - now.getTime()) / 3_600_000;
+    expect(hours(muteUntil('hour', now))).toBe(1);
+    expect(hours(muteUntil('night', now))).toBe(8);
+    const tomorrow = new Date(muteUntil('tomorrow', now));
+    expect([tomorrow.getDate(), tomorrow.getHours(), tomorrow.getMinutes()]).toEqual([29, 8, 0]);
+    expect(isForever(muteUntil('ever', now))).toBe(true);
+    expect(isForever(muteUntil('tomorrow', now))).toBe(false);
+  });
+
+  test('is over when its time has come', () => {
+    const c = { notify: 'all' as const, muted_until: '2026-01-01T10:00:00Z' };
+    const at = Date.parse(c.muted_until);
+    expect(isMuted(c, at - 1)).toBe(true);
+    expect(isMuted(c, at)).toBe(false);
+    expect(isQuiet({ notify: 'none', muted_until: null }, at)).toBe(true);
+    expect(isQuiet({ notify: 'mentions', muted_until: null }, at)).toBe(false);
+  });
+
+  test('keeps its conversation out of the count of what is new', () => {
+    const list = new Conversations(me);
+    list.put(conversation({ id: 'a', unread: 2 }));
+    list.put(conversation({ id: 'b', unread: 3, muted_until: '2026-01-01T10:00:00Z' }));
+    list.put(conversation({ id: 'n', unread: 5, notify: 'none' }));
+    expect(list.told(Date.parse('2026-01-01T09:00:00Z'))).toBe(2);
+    expect(list.told(Date.parse('2026-01-01T11:00:00Z'))).toBe(5);
+  });
+
+  test('is known although an entry came first', () => {
+    const list = new Conversations(me);
+    list.put(conversation({ last_seq: 4 }));
+    list.apply(message(5));
+    list.put(conversation({ last_seq: 4, notify: 'mentions', muted_until: '2026-01-01T10:00:00Z' }));
+    expect(list.get('c')).toMatchObject({ last_seq: 5, notify: 'mentions', muted_until: '2026-01-01T10:00:00Z' });
+  });
+
+  test('reading is noticed also when the count is as before', () => {
+    const list = new Conversations(me);
+    list.put(conversation({ last_seq: 4, read_seq: 4 }));
+    const before = list.readings;
+    list.apply(message(5));
+    list.read('c', 5, 1);
+    expect(list.get('c')!.unread).toBe(0);
+    expect(list.readings).toBeGreaterThan(before);
+  });
+});
