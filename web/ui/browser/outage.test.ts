@@ -273,7 +273,8 @@ describe('without a connection', () => {
   });
 
   test('what could not be loaded comes by itself, and can be closed', async () => {
-    const fresh = await (await context(browser, { storageState: await page.context().storageState() })).newPage();
+    // Without a service worker, which would have it.
+    const fresh = await (await context(browser, { storageState: await page.context().storageState(), serviceWorkers: 'block' })).newPage();
     const openSettings = async (): Promise<void> => {
       await fresh.getByRole('button', { name: 'Your account and settings' }).click();
       await fresh.getByRole('button', { name: 'Settings', exact: true }).click();

@@ -1,8 +1,10 @@
+import axe from 'axe-core';
 import type { Browser, BrowserContext, CDPSession, Page, Worker } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Conversation } from '../src/lib/api/types';
-import { box, complaintsOf, context, launch, signIn } from './browser';
+import { box, complaintsOf, context, launch, phone, shoot, signedIn, signIn } from './browser';
 import { Parley } from './parley';
+import { PushService } from './push-service';
 import { admin, api, direct, member, type Account } from './people';
 
 /** What a notification shows, as far as it matters here. */
@@ -27,10 +29,12 @@ describe('notifications', () => {
   let worker: Worker;
   let devtools: CDPSession;
   let registration = '';
+  let service: PushService;
   const ids: Record<string, string> = {};
 
   beforeAll(async () => {
-    [parley, browser] = await Promise.all([Parley.start({ basePath: '/chat' }), launch()]);
+    [parley, browser] = await Promise.all([Parley.start({ basePath: '/chat', env: { PARLEY_PUSH_ALLOW_PRIVATE: 'true' } }), launch()]);
+    service = await PushService.start();
     ada = await admin(parley, 'Ada Lovelace');
     ben = await member(parley, ada, 'Ben Okri');
     cleo = await member(parley, ada, 'Cleo Patrick');
@@ -51,8 +55,10 @@ describe('notifications', () => {
   });
 
   afterAll(async () => {
-    expect(complaintsOf(c)).toEqual([]);
+    // Chromium says in the console why a private window has no push service.
+    expect(complaintsOf(c).filter((m) => !m.includes('Push API in incognito'))).toEqual([]);
     await browser?.close();
+    service?.stop();
     await parley?.remove();
   });
 
@@ -177,5 +183,205 @@ describe('notifications', () => {
     await page.getByText('You are signed out.').waitFor();
     await expect.poll(shown).toEqual([]);
     await signIn(page, ada);
+  });
+
+  const here = (p: Page) => p.getByRole('switch', { name: 'Notifications in this browser' });
+  const devices = (p: Page) => p.getByRole('region', { name: 'Where you get notifications' }).getByRole('listitem');
+
+  async function clean(p: Page): Promise<void> {
+    await p.evaluate(axe.source);
+    const found = await p.evaluate(async () => {
+      const { violations } = await (window as unknown as { axe: typeof axe }).axe.run();
+      return violations.map((v) => `${v.id}: ${v.nodes.map((n) => n.html.slice(0, 120)).join(' | ')}`);
+    });
+    expect(found).toEqual([]);
+  }
+
+  test('where the browser has no push service, turning it on says so', async () => {
+    await page.goto(`${parley.url}/settings`);
+    await here(page).click();
+    await page.getByText('The browser could not reach its push service.').waitFor();
+    expect(await here(page).isChecked()).toBe(false);
+    expect(await devices(page).count()).toBe(0);
+    await shoot(page, 'push-no-service-light');
+  });
+
+  test('turned on, this browser is registered, once, and again at the next start', async () => {
+    await service.stub(page);
+    await page.goto(`${parley.url}/settings`);
+    await here(page).check();
+    await page.getByText('You are told of new messages here').waitFor();
+    await expect.poll(() => devices(page).allInnerTexts()).toEqual([expect.stringMatching(/Chrome on Linux\s*This browser\s*Nothing was sent there yet/)]);
+    const mine = async () => (await api<{ devices: { id: string }[] }>(parley, ada.token, 'GET', 'devices')).devices;
+    const [{ id }] = (await mine()) as [{ id: string }];
+    // The server forgot it.
+    await api(parley, ada.token, 'DELETE', `devices/${id}`);
+    await page.goto(`${parley.url}/`);
+    await expect.poll(async () => (await mine()).length).toBe(1);
+    await page.goto(`${parley.url}/settings`);
+    await devices(page).first().waitFor();
+    expect(await here(page).isChecked()).toBe(true);
+  });
+
+  test('a test says what the push service said, and arrives', async () => {
+    await page.getByRole('button', { name: 'Send test to Chrome on Linux' }).click();
+    await page.getByText('Sent. If it does not appear').waitFor();
+    await devices(page).getByText(/Last reached today at/).waitFor();
+    await shoot(page, 'push-settings-light');
+    await clean(page);
+    await push(service.received.splice(0)[0]);
+    await expect.poll(shown).toMatchObject([{ title: 'Parley', body: 'Notifications reach this device.', tag: 'test', silent: false }]);
+    await page.getByRole('link', { name: 'Parley', exact: true }).click();
+    await click('test');
+    await here(page).waitFor();
+
+    service.status = 500;
+    await page.getByRole('button', { name: /^Send test/ }).click();
+    await page.getByText('It did not arrive: the push service answered 500.').waitFor();
+    await page.emulateMedia({ colorScheme: 'dark' });
+    await page.reload();
+    await devices(page).getByText(/Not reached today at .*: the push service answered 500/).waitFor();
+    await shoot(page, 'push-failing-dark');
+    await clean(page);
+    await page.emulateMedia({ colorScheme: 'light' });
+    service.status = 201;
+    service.received = [];
+  });
+
+  test('whoever is away is told of a message, and a click leads to it', async () => {
+    await page.goto('about:blank');
+    await api(parley, ben.token, 'POST', `conversations/${ids[ben.username]}/messages`, { client_id: crypto.randomUUID(), body: 'Come back' });
+    await expect.poll(() => service.received).toMatchObject([{ type: 'message', title: 'Ben Okri', body: 'Come back', conversation_id: ids[ben.username] }]);
+    await push(service.received.splice(0)[0]);
+    const titles = (): Promise<string[]> =>
+      worker.evaluate(async () => (await (self as unknown as { registration: ServiceWorkerRegistration }).registration.getNotifications()).map((n) => `${n.title}: ${n.body}`));
+    await expect.poll(titles).toEqual(['Ben Okri: Come back']);
+    await page.goto(`${parley.url}/`);
+    await page.getByRole('link', { name: /Ben Okri.*1 unread message/ }).waitFor();
+    await click(ids[ben.username]!);
+    await page.getByRole('log').getByText('Come back').waitFor();
+
+    // Who does not want others to read over their shoulder.
+    await page.goto(`${parley.url}/settings`);
+    await page.getByRole('switch', { name: 'Show names and text' }).uncheck();
+    await page.getByText('Notifications only say “New message”').waitFor();
+    await page.goto('about:blank');
+    await api(parley, ben.token, 'POST', `conversations/${ids[ben.username]}/messages`, { client_id: crypto.randomUUID(), body: 'Secret' });
+    await expect.poll(() => service.received).toMatchObject([{ title: 'Parley', body: 'New message' }]);
+    service.received = [];
+  });
+
+  test('a device that the push service does not know any more goes, and so does one that is removed', async () => {
+    await page.goto(`${parley.url}/settings`);
+    service.status = 410;
+    await page.getByRole('button', { name: /^Send test/ }).click();
+    await page.getByText('The push service does not know this device any more.').waitFor();
+    await expect.poll(() => here(page).isChecked()).toBe(false);
+    service.status = 201;
+    await here(page).check();
+    await page.getByText('You are told of new messages here').waitFor();
+    await page.getByRole('button', { name: 'Remove Chrome on Linux' }).click();
+    await page.getByText('Nowhere yet.').waitFor();
+    expect(await here(page).isChecked()).toBe(false);
+    await here(page).check();
+    await devices(page).first().waitFor();
+    await here(page).uncheck();
+    await page.getByText('Nowhere yet.').waitFor();
+  });
+
+  test('a browser that blocks them, and an iPhone, are told what to do', async () => {
+    const blocked = await signedIn(browser, parley, ben, { colorScheme: 'dark' });
+    const tools = await blocked.context().newCDPSession(blocked);
+    const { targetInfo } = await tools.send('Target.getTargetInfo');
+    const set = (setting: 'denied' | 'granted') =>
+      tools.send('Browser.setPermission', { permission: { name: 'notifications' }, setting, origin: new URL(parley.url).origin, browserContextId: targetInfo.browserContextId! });
+    await set('denied');
+    await blocked.goto(`${parley.url}/settings`);
+    await blocked.getByText('This browser blocks notifications from Parley').waitFor();
+    await shoot(blocked, 'push-blocked-dark');
+    await clean(blocked);
+    // Allowed in the browser's settings, it can be turned on at once.
+    await set('granted');
+    await here(blocked).waitFor();
+    await blocked.context().close();
+    const iPhone = await signedIn(browser, parley, ben, {
+      ...phone,
+      userAgent: 'Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.0 Mobile/15E148 Safari/604.1',
+    });
+    await iPhone.goto(`${parley.url}/settings`);
+    await iPhone.getByText('Choose “Add to Home Screen”').scrollIntoViewIfNeeded();
+    await shoot(iPhone, 'push-home-screen-phone-light');
+    await clean(iPhone);
+    await iPhone.context().close();
+  });
+
+  test('a conversation is muted for a while, everywhere, and counts for nothing', async () => {
+    const inList = (p: Page, name: RegExp) => p.getByRole('navigation', { name: 'Conversations' }).getByRole('link', { name });
+    const other = await signedIn(browser, parley, ada, { ...phone, colorScheme: 'dark' });
+    await page.goto(`${parley.url}/c/${ids[ben.username]}`);
+    await page.getByRole('button', { name: 'Notifications: all messages' }).click();
+    const sheet = page.getByRole('dialog', { name: 'Notifications' });
+    await sheet.getByRole('button', { name: 'For 1 hour' }).waitFor();
+    await shoot(page, 'mute-light');
+    await clean(page);
+    const before = Date.now();
+    await sheet.getByRole('button', { name: 'For 8 hours' }).click();
+    await sheet.getByText(/^Muted until /).waitFor();
+    const conversation = () => api<Conversation>(parley, ada.token, 'GET', `conversations/${ids[ben.username]}`);
+    const hours = (Date.parse((await conversation()).muted_until!) - before) / 3_600_000;
+    expect(hours).toBeGreaterThanOrEqual(8);
+    expect(hours).toBeLessThan(8.1);
+    await expect.poll(() => page.evaluate(() => document.activeElement?.textContent)).toBe('Turn on again');
+    await shoot(page, 'muted-light');
+    await page.keyboard.press('Escape');
+    await sheet.waitFor({ state: 'detached' });
+    await page.getByRole('button', { name: /^Muted until / }).waitFor();
+
+    // On the other device as well, and what comes is counted beside it alone.
+    await inList(other, /Ben Okri.*Muted until/).waitFor();
+    await page.goto(`${parley.url}/settings`);
+    for (const who of [ben, cleo]) {
+      await api(parley, who.token, 'POST', `conversations/${ids[who.username]}/messages`, { client_id: crypto.randomUUID(), body: 'Are you there?' });
+    }
+    await inList(page, /Ben Okri.*Muted until.*1 unread message/).waitFor();
+    await expect.poll(() => page.title()).toBe('(1) Settings · Parley');
+    await shoot(page, 'muted-list-light');
+    await shoot(other, 'muted-list-phone-dark');
+    await clean(page);
+
+    // From the phone, for ever, and back.
+    await inList(other, /Ben Okri/).tap();
+    await other.getByRole('button', { name: /^Muted until/ }).tap();
+    await other.getByRole('button', { name: 'Turn on again' }).tap();
+    await expect.poll(() => other.evaluate(() => document.activeElement?.textContent)).toBe('For 1 hour');
+    await shoot(other, 'mute-phone-dark');
+    await clean(other);
+    await other.getByRole('button', { name: 'Until I turn it on' }).tap();
+    await other.getByRole('status').getByText('Muted', { exact: true }).waitFor();
+    await other.getByRole('button', { name: 'Turn on again' }).tap();
+    await expect.poll(async () => (await conversation()).muted_until).toBe(null);
+    await other.goBack();
+    await other.getByRole('dialog').waitFor({ state: 'detached' });
+    await other.context().close();
+  });
+
+  test('in a group one can be told of mentions alone', async () => {
+    const club = await api<Conversation>(parley, ada.token, 'POST', 'conversations', { kind: 'group', title: 'Book club', member_ids: [ben.id] });
+    await page.emulateMedia({ colorScheme: 'dark' });
+    await page.goto(`${parley.url}/c/${club.id}?show=notify`);
+    const mentions = page.getByRole('radio', { name: 'Mentions of me' });
+    await mentions.check();
+    await expect.poll(async () => (await api<Conversation>(parley, ada.token, 'GET', `conversations/${club.id}`)).notify).toBe('mentions');
+    await shoot(page, 'mute-group-dark');
+    await clean(page);
+    // What cannot be saved is as it was.
+    await page.route('**/settings', (route) => (route.request().method() === 'PATCH' ? route.abort() : route.continue()));
+    await page.getByRole('radio', { name: 'Nothing' }).click();
+    await page.getByText('Parley cannot be reached').waitFor();
+    await expect.poll(() => mentions.isChecked()).toBe(true);
+    await page.unroute('**/settings');
+    await page.keyboard.press('Escape');
+    await page.getByRole('button', { name: 'Notifications: mentions of you' }).waitFor();
+    await page.emulateMedia({ colorScheme: 'light' });
   });
 });

@@ -27,6 +27,7 @@ const pairs: [text: string, ground: string, least: number][] = [
   ...['ground', 'panel', 'chosen', 'hover'].map((g): [string, string, number] => ['accent', g, 4.5]),
   ['on-accent', 'accent', 4.5],
   ['on-accent', 'accent-hover', 4.5],
+  ['text-soft', 'line', 4.5],
   ['on-notice', 'notice', 4.5],
   // A message that names the reader.
   ['text', 'named', 7],

@@ -111,7 +111,7 @@ self.addEventListener('push', (e) => e.waitUntil(pushed(payloadOf(e.data?.text()
 async function pushed(p: Payload): Promise<void> {
   const windows = await self.clients.matchAll({ type: 'window', includeUncontrolled: true });
   const place = placeOf(p);
-  const watched = windows.some((w) => w.focused && place !== '' && within(w.url, place));
+  const watched = p.conversation_id !== undefined && windows.some((w) => w.focused && within(w.url, place));
   const [old] = await self.registration.getNotifications({ tag: p.tag });
   const { payload, again } = show(p, old?.data as Payload | undefined, watched);
   const options: Shown = {

@@ -50,6 +50,14 @@ export function whenOf(at: string, today: string): string {
   return day.slice(0, 4) === today.slice(0, 4) ? t.time.dayAt(shortDay.format(date), time) : dateTimeOf(at);
 }
 
+/** A moment that comes: 14:05, tomorrow at 14:05, 2 Mar 2026, 14:05. */
+export function untilOf(at: string, today: string): string {
+  const date = new Date(at);
+  const ahead = -daysAgo(dayOf(date), today);
+  const time = clock.format(date);
+  return ahead <= 0 ? time : ahead === 1 ? t.time.tomorrowAt(time) : dateTimeOf(at);
+}
+
 /** How long ago a moment is, in a sentence; the older, the less exactly. */
 export function agoOf(at: string, { now, key }: { now: number; key: string }): string {
   const minutes = Math.floor((now - Date.parse(at)) / 60_000);

@@ -1,9 +1,10 @@
 import type { Conversation } from '../api/types';
 import { t } from '../i18n';
+import { isForever, isMuted } from '../notify';
 import { connection } from '../state/connection.svelte';
 import type { Live } from '../state/live.svelte';
 import { today } from '../state/today.svelte';
-import { agoOf } from '../time';
+import { agoOf, untilOf } from '../time';
 
 // Signs of life of others, in words.
 
@@ -35,3 +36,12 @@ export function shortName(name: string): string {
   const first = name.split(' ', 1)[0]!;
   return first.length > 2 && !first.endsWith('.') ? first : name;
 }
+
+/** That a conversation is muted, and until when, if it is. */
+export function mutedUntil(c: Conversation): string {
+  if (!isMuted(c, today.now)) return '';
+  return isForever(c.muted_until!) ? t.notify.muted : t.notify.mutedUntil(untilOf(c.muted_until!, today.key));
+}
+
+/** Why one is told of nothing in a conversation; empty if one is. */
+export const quietWords = (c: Conversation): string => mutedUntil(c) || (c.notify === 'none' ? t.notify.none : '');

@@ -1,0 +1,102 @@
+import { ApiError, asApiError } from './api/errors';
+import { http } from './api/http';
+import type { Device } from './api/types';
+import { t } from './i18n';
+import { worker } from './worker';
+
+// Whether this browser is told of messages while no page is open.
+
+/**
+ * What notifications are here: on, off, refused by the browser or by who uses it, or not
+ * there: for want of https, of a place on the Home Screen (iOS), or at all.
+ */
+export type PushState = 'on' | 'off' | 'blocked' | 'insecure' | 'homeScreen' | 'unsupported';
+
+/** So long, in milliseconds, the worker may take to start, and the browser's push service to answer. */
+const startTimeout = 15_000;
+const subscribeTimeout = 30_000;
+
+/** An iPhone or iPad; the latter calls itself a Mac, which has no touch screen. */
+export const onApple = (): boolean => /iPhone|iPad/.test(navigator.userAgent) || (/Macintosh/.test(navigator.userAgent) && navigator.maxTouchPoints > 1);
+
+/** What stands in the way, if anything does. */
+function obstacle(): PushState | null {
+  if (!isSecureContext) return 'insecure';
+  // On iOS only pages on the Home Screen have the rest.
+  if (onApple() && !matchMedia('(display-mode: standalone)').matches) return 'homeScreen';
+  if (!('serviceWorker' in navigator) || !('PushManager' in window) || !('Notification' in window)) return 'unsupported';
+  return Notification.permission === 'denied' ? 'blocked' : null;
+}
+
+const subscription = async (): Promise<PushSubscription | null> => (await navigator.serviceWorker.getRegistration())?.pushManager.getSubscription() ?? null;
+
+export async function pushState(): Promise<PushState> {
+  return obstacle() ?? (Notification.permission === 'granted' && (await subscription()) ? 'on' : 'off');
+}
+
+/** Tells when the browser's settings were changed, until the function it gives is called. */
+export function whenPermitted(tell: () => void): () => void {
+  const over = new AbortController();
+  navigator.permissions
+    ?.query({ name: 'notifications' })
+    .then((status) => status.addEventListener('change', tell, { signal: over.signal }))
+    .catch(() => {}); // not every browser tells
+  return () => over.abort();
+}
+
+const within = <T>(promise: Promise<T>, ms: number, why: string): Promise<T> => {
+  let timer: ReturnType<typeof setTimeout>;
+  const late = new Promise<never>((_, reject) => (timer = setTimeout(() => reject(new ApiError('conflict', why)), ms)));
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+};
+
+function bytesOf(base64url: string): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(atob(base64url.replaceAll('-', '+').replaceAll('_', '/')), (c) => c.charCodeAt(0));
+}
+
+const same = (a: ArrayBuffer | null, b: Uint8Array): boolean =>
+  a !== null && a.byteLength === b.length && new Uint8Array(a).every((byte, i) => byte === b[i]);
+
+/** Subscribes with the server's key, which one that was restored from elsewhere may have changed, and registers. */
+async function register(): Promise<Device> {
+  const registration = await worker();
+  if (!registration) throw new ApiError('conflict', t.push.noWorker);
+  await within(navigator.serviceWorker.ready, startTimeout, t.push.noWorker);
+  const key = bytesOf(await http.pushKey());
+  const { pushManager } = registration;
+  let is = await pushManager.getSubscription();
+  if (is && !same(is.options.applicationServerKey, key)) {
+    await is.unsubscribe();
+    is = null;
+  }
+  try {
+    is ??= await within(pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: key }), subscribeTimeout, t.push.noService);
+  } catch (err) {
+    if (err instanceof ApiError) throw err;
+    console.warn('subscribing', err);
+    throw new ApiError('conflict', t.push.noService);
+  }
+  return http.addDevice(is.toJSON());
+}
+
+/** Asks for the permission, and registers; only from a click. */
+export async function turnOn(): Promise<void> {
+  const permission = await Notification.requestPermission(); // first: later it is not from the click any more
+  if (permission !== 'granted') throw new ApiError('forbidden', permission === 'denied' ? t.push.denied : t.push.notAnswered);
+  await register();
+}
+
+export async function turnOff(): Promise<void> {
+  const mine = (await http.devices()).filter((d) => d.current && d.kind === 'webpush');
+  for (const d of mine) {
+    await http.removeDevice(d.id).catch((err: unknown) => {
+      if (asApiError(err).code !== 'not_found') throw err;
+    });
+  }
+  await (await subscription())?.unsubscribe();
+}
+
+/** Registers again what is on, at every start: the session or the address may be another one. */
+export async function renew(): Promise<void> {
+  if ((await pushState()) === 'on') await register();
+}
