@@ -62,20 +62,20 @@ func (w *pushWorld) people(ctx context.Context, prefix string, n int) []parleyte
 func (w *pushWorld) browser(ctx context.Context, who parleytest.Session) *parleytest.Subscriber {
 	w.t.Helper()
 	d := w.web.Subscribe()
-	w.call(ctx, who, "POST", "/devices", d.Registration(), nil)
+	w.call(ctx, who, "POST", "/devices", d.Registration())
 	return d
 }
 
 func (w *pushWorld) android(ctx context.Context, who parleytest.Session) *parleytest.FCMDevice {
 	w.t.Helper()
 	d := w.fcm.Register()
-	w.call(ctx, who, "POST", "/devices", d.Registration("android"), nil)
+	w.call(ctx, who, "POST", "/devices", d.Registration("android"))
 	return d
 }
 
-func (w *pushWorld) call(ctx context.Context, who parleytest.Session, method, path string, in, out any) {
+func (w *pushWorld) call(ctx context.Context, who parleytest.Session, method, path string, in any) {
 	w.t.Helper()
-	if err := w.two.Client(who.Token).Call(ctx, method, path, in, out); err != nil {
+	if err := w.two.Client(who.Token).Call(ctx, method, path, in, nil); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -113,7 +113,7 @@ func (w *pushWorld) reads(ctx context.Context, by *parleytest.Server, who parley
 	l := &link{ctx: ctx, ws: ws}
 	ready := make(chan struct{})
 	go func() {
-		defer ws.CloseNow() //nolint:errcheck // it is gone anyway
+		defer ws.CloseNow()
 		for {
 			_, b, err := ws.Read(ctx)
 			if err != nil {
@@ -152,9 +152,9 @@ func TestPush(t *testing.T) {
 	away, reader, muted, mentions, removed, mobile := p[0], p[1], p[2], p[3], p[4], p[5]
 	id := w.group(ctx, p...)
 	settings := "/conversations/" + id.String() + "/settings"
-	w.call(ctx, muted, "PATCH", settings, map[string]any{"muted_until": time.Now().Add(time.Hour)}, nil)
-	w.call(ctx, mentions, "PATCH", settings, map[string]any{"notify": "mentions"}, nil)
-	w.call(ctx, w.ann, "DELETE", "/conversations/"+id.String()+"/members/"+removed.User.ID.String(), nil, nil)
+	w.call(ctx, muted, "PATCH", settings, map[string]any{"muted_until": time.Now().Add(time.Hour)})
+	w.call(ctx, mentions, "PATCH", settings, map[string]any{"notify": "mentions"})
+	w.call(ctx, w.ann, "DELETE", "/conversations/"+id.String()+"/members/"+removed.User.ID.String(), nil)
 	phone := w.browser(ctx, away)
 	android := w.android(ctx, mobile)
 	none := map[string]*parleytest.Subscriber{"the reader": w.browser(ctx, reader), "who muted": w.browser(ctx, muted), "who was removed": w.browser(ctx, removed)}

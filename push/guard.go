@@ -82,8 +82,8 @@ func newClient(allowPrivate bool) *http.Client {
 			TLSHandshakeTimeout:    5 * time.Second,
 			ResponseHeaderTimeout:  sendTimeout,
 			MaxResponseHeaderBytes: 32 << 10,
-			MaxIdleConns:           256,
-			MaxIdleConnsPerHost:    32,
+			MaxIdleConns:           slots,
+			MaxIdleConnsPerHost:    slots,
 			IdleConnTimeout:        90 * time.Second,
 		},
 	}

@@ -112,19 +112,26 @@ func (s *Service) sweep(ctx context.Context) {
 	defer read.Stop()
 	trouble := outage{log: s.cfg.Logger, doing: "looking for forgotten notifications"}
 	var (
-		after DeviceID
-		began time.Time
+		after     DeviceID
+		began     time.Time
+		notBefore time.Time // raiseRead
 	)
 	for {
 		var err error
 		select {
 		case <-ctx.Done():
 			return
-		case <-read.C:
+		case now := <-read.C:
+			if now.Before(notBefore) {
+				continue
+			}
 			var n int
 			if n, err = s.q.raiseRead(ctx); n > 0 {
 				s.rouse()
 			}
+			// It looks at all that is shown: with very much of that it comes less often.
+			ended := time.Now()
+			notBefore = ended.Add(readShare * ended.Sub(now))
 		case now := <-some.C:
 			if after.IsZero() {
 				if now.Sub(began) < sweepRound {

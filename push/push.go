@@ -67,8 +67,10 @@ const (
 	sweepPause = 5 * time.Second
 	sweepRows  = 500
 	sweepRound = 30 * time.Second
-	// readPause is how often it is looked whether what is shown was read elsewhere.
+	// readPause is how often it is looked whether what is shown was read elsewhere; it takes one
+	// part in so many of the time at most.
 	readPause = 2 * time.Second
+	readShare = 20
 	// noticedRows is how many conversations one statement looks at.
 	noticedRows = 2000
 )

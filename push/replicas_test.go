@@ -144,3 +144,25 @@ func TestTakenOver(t *testing.T) {
 		})
 	}
 }
+
+// What was said just before the end is left to whoever is there, for who does not come back.
+func TestLeft(t *testing.T) {
+	t.Parallel()
+	db := storetest.New(t)
+	one, two := replica(t, db, nil), replica(t, db, nil)
+	ann, ben := one.person("Ann"), one.person("Ben")
+	phone, _ := one.browser(ben)
+	id := one.direct(ann, ben)
+	stop := one.runs()
+	seq := one.say(ann, id, "Hello")
+	one.noted(id, seq)
+	stop()
+	if n := two.count(`SELECT count(*) FROM devices WHERE due_at > now() + interval '10 seconds'`); n != 1 || len(phone.Attempts()) != 0 {
+		t.Fatalf("%d devices are due later, %d attempts", n, len(phone.Attempts()))
+	}
+	two.exec(`UPDATE devices SET due_at = now()`)
+	two.sends()
+	if p := phone.Pushes(); len(p) != 1 || p[0].Data.Seq != int64(seq) {
+		t.Errorf("got %+v", p)
+	}
+}
