@@ -34,7 +34,7 @@ type config struct {
 	TrustedProxies []string `env:"PARLEY_TRUSTED_PROXIES" default:"127.0.0.0/8,::1/128" placeholder:"CIDR,…" help:"Addresses and networks whose X-Forwarded-* headers count, or none. Default: this machine."`
 	RateLimits     string   `env:"PARLEY_RATE_LIMITS" enum:"on,off" default:"on" help:"Limit requests and wrong passwords: on, or off for load tests."`
 	PushContent    string   `env:"PARLEY_PUSH_CONTENT" enum:"full,generic" default:"full" help:"What notifications show at most: full (who wrote what) or generic (that there is a message)."`
-	FCMCredentials string   `name:"fcm-credentials" env:"PARLEY_FCM_CREDENTIALS" secret:"" placeholder:"JSON" help:"Service account of a Firebase project, for notifications on Android and iOS. Default: none."`
+	FCMCredentials string   `name:"fcm-credentials" env:"PARLEY_FCM_CREDENTIALS" secret:"" placeholder:"JSON" help:"Service account of a Firebase project, for notifications on Android and iOS; its file by PARLEY_FCM_CREDENTIALS_FILE. Default: none."`
 	FCMEndpoint    string   `name:"fcm-endpoint" env:"PARLEY_FCM_ENDPOINT" placeholder:"URL" help:"Another address of FCM than Google's, for tests."`
 	LogLevel       string   `env:"PARLEY_LOG_LEVEL" enum:"debug,info,warn,error" default:"info" help:"What is logged: debug, info, warn or error."`
 	LogFormat      string   `env:"PARLEY_LOG_FORMAT" enum:"auto,text,json" default:"auto" help:"text, json, or auto: text on a terminal, else json."`
