@@ -63,9 +63,10 @@ type ClientConfig struct {
 // room is a conversation as the client has it.
 type room struct {
 	id     uuid.UUID
-	held   []Entry // what was applied, in order
-	member bool    // by what it holds
-	said   int64   // up to where it said that it has it, on this connection
+	held   []Entry            // what was applied, in order
+	member bool               // by what it holds
+	late   []parleytest.Entry // came live while what is before them is being fetched; nil: nothing is
+	said   int64              // up to where it said that it has it, on this connection
 }
 
 // outgoing is a message on its way.
@@ -213,6 +214,9 @@ func (c *Client) Run(ctx context.Context) {
 			last.down, last.left = c.cfg.Clock(), gone
 		}
 		c.current = nil
+		for _, r := range c.order {
+			r.late = nil // it will be asked for anew
+		}
 		for _, o := range c.waiting {
 			o.send.Doubts++
 		}

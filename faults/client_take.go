@@ -87,10 +87,34 @@ func (c *Client) entry(l *link, e parleytest.Entry) {
 	}
 	s.entries = append(s.entries, observed(e))
 	c.seen = append(c.seen, sighting{e.ConversationID, e.Seq, c.cfg.Clock()})
-	if r := c.room(e.ConversationID); l.caught {
-		c.apply(r, e)
-	} else {
+	known := c.rooms[e.ConversationID] != nil
+	switch r := c.room(e.ConversationID); {
+	case !l.caught:
 		l.early = append(l.early, e)
+	case r.late != nil:
+		r.late = append(r.late, e)
+	case known || e.Seq == 1:
+		c.apply(r, e)
+	default:
+		r.late = append(r.late, e)
+		go c.acquaint(l, r)
+	}
+}
+
+// acquaint fetches what there is of a conversation that is new to the client and of which
+// something later came first: who came back to a group may see an earlier stretch, of which
+// a device that was away knows nothing.
+func (c *Client) acquaint(l *link, r *room) {
+	err := c.page(l.ctx, l.server, r.id)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, e := range r.late {
+		if err == nil {
+			c.apply(r, e)
+		}
+	}
+	if r.late = nil; err != nil {
+		_ = l.ws.CloseNow() // the next connection asks for it
 	}
 }
 
