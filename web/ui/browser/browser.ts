@@ -19,10 +19,11 @@ export const phone: BrowserContextOptions = {
   hasTouch: true,
 };
 
-const options = (): LaunchOptions => {
+const options = (env: Record<string, string>): LaunchOptions => {
   if (!executablePath) throw new Error('There is no Chromium; name one in CHROMIUM.');
   return {
     executablePath,
+    env: { ...process.env, ...env },
     args: [
       '--headless',
       '--no-sandbox',
@@ -36,16 +37,24 @@ const options = (): LaunchOptions => {
   };
 };
 
-export const launch = async (): Promise<Browser> => chromium.launch(options());
+export const launch = async (): Promise<Browser> => chromium.launch(options({}));
 
-/** A browser with a profile that is kept in a folder, which is no private window: pages can be installed in it. */
-export const launchOwn = async (dir: string): Promise<BrowserContext> => chromium.launchPersistentContext(dir, options());
+/**
+ * A browser with a profile that is kept in a folder, which is no private window: pages can be
+ * installed in it, and a click on a notification reaches it.
+ */
+export const launchOwn = async (dir: string, env: Record<string, string> = {}): Promise<BrowserContext> =>
+  listen(await chromium.launchPersistentContext(dir, { ...usual, ...options(env) }));
+
+const usual: BrowserContextOptions = { viewport: { width: 1280, height: 800 }, locale: 'en-GB', reducedMotion: 'reduce' };
 
 /** What a page complained about: errors nobody caught, refusals by the security policy. */
 const complaints = new WeakMap<BrowserContext, string[]>();
 
-export async function context(browser: Browser, o: BrowserContextOptions = {}): Promise<BrowserContext> {
-  const c = await browser.newContext({ viewport: { width: 1280, height: 800 }, locale: 'en-GB', reducedMotion: 'reduce', ...o });
+export const context = async (browser: Browser, o: BrowserContextOptions = {}): Promise<BrowserContext> =>
+  listen(await browser.newContext({ ...usual, ...o }));
+
+function listen(c: BrowserContext): BrowserContext {
   const list: string[] = [];
   complaints.set(c, list);
   c.setDefaultTimeout(30_000);

@@ -33,6 +33,11 @@ export class PushService {
     return service;
   }
 
+  /** The keys of the browser that is stood in for. */
+  get keys(): { p256dh: string; auth: string } {
+    return { p256dh: this.#key.getPublicKey('base64url'), auth: this.#auth.toString('base64url') };
+  }
+
   stop(): void {
     this.#server.closeAllConnections();
     this.#server.close();
@@ -55,7 +60,7 @@ export class PushService {
   async stub(page: Page): Promise<void> {
     const json = {
       endpoint: `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}/subscription`,
-      keys: { p256dh: this.#key.getPublicKey('base64url'), auth: this.#auth.toString('base64url') },
+      keys: this.keys,
     };
     await page.addInitScript((json) => {
       const held = (): unknown => {

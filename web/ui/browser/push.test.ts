@@ -1,8 +1,12 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import axe from 'axe-core';
 import type { Browser, BrowserContext, CDPSession, Page, Worker } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Conversation } from '../src/lib/api/types';
-import { box, complaintsOf, context, launch, phone, shoot, signedIn, signIn } from './browser';
+import { box, complaintsOf, context, launch, launchOwn, phone, shoot, signedIn, signIn } from './browser';
+import { Desktop } from './desktop';
 import { Parley } from './parley';
 import { PushService } from './push-service';
 import { admin, api, direct, member, type Account } from './people';
@@ -29,17 +33,21 @@ describe('notifications', () => {
   let worker: Worker;
   let devtools: CDPSession;
   let registration = '';
+  let dir = '';
   let service: PushService;
+  let desktop: Desktop;
   const ids: Record<string, string> = {};
 
   beforeAll(async () => {
+    desktop = await Desktop.start();
     [parley, browser] = await Promise.all([Parley.start({ basePath: '/chat', env: { PARLEY_PUSH_ALLOW_PRIVATE: 'true' } }), launch()]);
     service = await PushService.start();
     ada = await admin(parley, 'Ada Lovelace');
     ben = await member(parley, ada, 'Ben Okri');
     cleo = await member(parley, ada, 'Cleo Patrick');
     for (const who of [ben, cleo]) ids[who.username] = await direct(parley, ada, who);
-    c = await context(browser);
+    dir = await mkdtemp(path.join(tmpdir(), 'parley-profile-'));
+    c = await launchOwn(dir, { DBUS_SESSION_BUS_ADDRESS: desktop.address });
     await c.grantPermissions(['notifications'], { origin: new URL(parley.url).origin });
     page = await c.newPage();
     devtools = await c.newCDPSession(page);
@@ -55,10 +63,12 @@ describe('notifications', () => {
   });
 
   afterAll(async () => {
-    // Chromium says in the console why a private window has no push service.
-    expect(complaintsOf(c).filter((m) => !m.includes('Push API in incognito'))).toEqual([]);
+    expect(complaintsOf(c)).toEqual([]);
+    await c?.close();
     await browser?.close();
     service?.stop();
+    await desktop?.stop();
+    await rm(dir, { recursive: true, force: true });
     await parley?.remove();
   });
 
@@ -89,18 +99,9 @@ describe('notifications', () => {
       return list.map(({ title, body, tag, silent, icon }) => ({ title, body, tag, silent, icon }));
     });
 
-  /**
-   * Clicks what is shown under a tag. The browser has no way to have that done from outside,
-   * so the worker gets an event of the same form, with the notification that is really there.
-   */
-  const click = (tag: string): Promise<string[]> =>
-    worker.evaluate(async (tag) => {
-      const scope = self as unknown as EventTarget & { registration: ServiceWorkerRegistration };
-      const [notification] = await scope.registration.getNotifications({ tag });
-      let done: Promise<unknown> = Promise.resolve();
-      scope.dispatchEvent(Object.assign(new Event('notificationclick'), { notification, waitUntil: (p: Promise<unknown>) => (done = p) }));
-      return done.then(() => [], (err) => [String(err)]);
-    }, tag);
+  /** Clicks what the desktop shows with a title, as soon as it does. */
+  const click = (title: string): Promise<void> => expect.poll(() => desktop.click(title)).toBe(true);
+  const onDesktop = (): string[] => desktop.shown.map((n) => n.title).sort();
 
   test('the worker belongs to the path that Parley is under', async () => {
     expect(worker.url()).toBe(`${parley.url}/sw.js`);
@@ -133,13 +134,40 @@ describe('notifications', () => {
 
   test('a click leads to the conversation in the window that is open, without loading it again', async () => {
     await page.evaluate(() => Object.assign(window, { same: true }));
-    expect(await click(ids[cleo.username]!)).toEqual([]);
+    await click('Cleo Patrick');
     await box(page, 'Cleo Patrick').waitFor();
     expect(new URL(page.url()).pathname).toBe(`/chat/c/${ids[cleo.username]}`);
     expect(await page.evaluate(() => 'same' in window)).toBe(true);
-    expect(await shown()).toMatchObject([{ title: 'Parley' }]);
-    await click('unknown');
-    expect(await shown()).toEqual([]);
+    await expect.poll(shown).toMatchObject([{ title: 'Parley' }]);
+    await click('Parley');
+    await expect.poll(shown).toEqual([]);
+    await expect.poll(onDesktop).toEqual([]);
+  });
+
+  test('the number on the icon is that of the push, and of the page', async () => {
+    const badge = (numbers: number[]): void => {
+      Object.assign(globalThis, { numbers });
+      Object.assign(navigator, {
+        setAppBadge: async (n: number) => void numbers.push(n),
+        clearAppBadge: async () => void numbers.push(0),
+      });
+    };
+    const numbers = (): number[] => (globalThis as unknown as { numbers: number[] }).numbers;
+    await worker.evaluate(badge, []);
+    await push(message(ben, 4, { unread: 12 }));
+    await expect.poll(() => worker.evaluate(numbers)).toEqual([12]);
+    await push({ type: 'test', title: 'Parley', body: 'Test', tag: 'test', unread: 0, at: new Date().toISOString() });
+    await expect.poll(onDesktop).toEqual(['Ben Okri', 'Parley']);
+    await push(message(ben, 5, { unread: 0 }));
+    await expect.poll(() => worker.evaluate(numbers)).toEqual([12, 0]);
+    for (const title of ['Ben Okri', 'Parley']) await click(title);
+    await expect.poll(shown).toEqual([]);
+
+    await page.evaluate(badge, []);
+    await api(parley, cleo.token, 'POST', `conversations/${ids[cleo.username]}/messages`, { client_id: crypto.randomUUID(), body: 'One' });
+    await expect.poll(() => page.evaluate(numbers)).toEqual([1]);
+    await page.getByRole('link', { name: /Cleo Patrick/ }).click();
+    await expect.poll(() => page.evaluate(numbers)).toEqual([1, 0]);
   });
 
   test('what was read is closed, here and on another device', async () => {
@@ -198,12 +226,15 @@ describe('notifications', () => {
   }
 
   test('where the browser has no push service, turning it on says so', async () => {
-    await page.goto(`${parley.url}/settings`);
-    await here(page).click();
-    await page.getByText('The browser could not reach its push service.').waitFor();
-    expect(await here(page).isChecked()).toBe(false);
-    expect(await devices(page).count()).toBe(0);
-    await shoot(page, 'push-no-service-light');
+    const other = await signedIn(browser, parley, cleo); // a private window has none
+    await other.context().grantPermissions(['notifications'], { origin: new URL(parley.url).origin });
+    await other.goto(`${parley.url}/settings`);
+    await here(other).click();
+    await other.getByText('The browser could not reach its push service.').waitFor();
+    expect(await here(other).isChecked()).toBe(false);
+    await other.getByText('Nowhere yet.').waitFor();
+    await shoot(other, 'push-no-service-light');
+    await other.context().close();
   });
 
   test('turned on, this browser is registered, once, and again at the next start', async () => {
@@ -232,7 +263,7 @@ describe('notifications', () => {
     await push(service.received.splice(0)[0]);
     await expect.poll(shown).toMatchObject([{ title: 'Parley', body: 'Notifications reach this device.', tag: 'test', silent: false }]);
     await page.getByRole('link', { name: 'Parley', exact: true }).click();
-    await click('test');
+    await click('Parley');
     await here(page).waitFor();
 
     service.status = 500;
@@ -256,10 +287,13 @@ describe('notifications', () => {
     const titles = (): Promise<string[]> =>
       worker.evaluate(async () => (await (self as unknown as { registration: ServiceWorkerRegistration }).registration.getNotifications()).map((n) => `${n.title}: ${n.body}`));
     await expect.poll(titles).toEqual(['Ben Okri: Come back']);
-    await page.goto(`${parley.url}/`);
-    await page.getByRole('link', { name: /Ben Okri.*1 unread message/ }).waitFor();
-    await click(ids[ben.username]!);
-    await page.getByRole('log').getByText('Come back').waitFor();
+    // No window of Parley is open: a click opens one.
+    const opened = c.waitForEvent('page');
+    await click('Ben Okri');
+    const fresh = await opened;
+    await fresh.getByRole('log').getByText('Come back').waitFor();
+    expect(new URL(fresh.url()).pathname).toBe(`/chat/c/${ids[ben.username]}`);
+    await fresh.close();
 
     // Who does not want others to read over their shoulder.
     await page.goto(`${parley.url}/settings`);
@@ -286,6 +320,33 @@ describe('notifications', () => {
     await here(page).check();
     await devices(page).first().waitFor();
     await here(page).uncheck();
+    await page.getByText('Nowhere yet.').waitFor();
+  });
+
+  test('another address that the browser gives is told to the server by the worker', async () => {
+    const endpoint = 'http://127.0.0.1:9/another';
+    // Nothing but the push service has the browser give another one.
+    await worker.evaluate(
+      async ([endpoint, keys]) => {
+        let done: Promise<unknown> = Promise.resolve();
+        const newSubscription = { toJSON: () => ({ endpoint, expirationTime: null, keys }) };
+        self.dispatchEvent(Object.assign(new Event('pushsubscriptionchange'), { newSubscription, waitUntil: (p: Promise<unknown>) => (done = p) }));
+        await done;
+      },
+      [endpoint, service.keys] as const,
+    );
+    await page.reload();
+    await expect.poll(() => devices(page).allInnerTexts()).toEqual([expect.stringMatching(/Chrome on Linux/)]);
+    await page.setViewportSize(phone.viewport!);
+    await page.emulateMedia({ colorScheme: 'dark' });
+    await page.getByRole('button', { name: /^Send test/ }).click();
+    await page.getByText('It did not arrive: the push service could not be reached.').waitFor();
+    await page.getByRole('button', { name: /^Send test/ }).scrollIntoViewIfNeeded();
+    await shoot(page, 'push-settings-phone-dark');
+    await clean(page);
+    await page.emulateMedia({ colorScheme: 'light' });
+    await page.setViewportSize({ width: 1280, height: 800 });
+    await page.getByRole('button', { name: 'Remove Chrome on Linux' }).click();
     await page.getByText('Nowhere yet.').waitFor();
   });
 

@@ -160,7 +160,7 @@ async function go(place: string): Promise<void> {
     await self.clients.openWindow(urlOf(place));
     return;
   }
-  await window.focus().catch(() => {}); // the system may not let us
+  void window.focus().catch(() => {}); // the system may not let us, or not answer
   // Without loading anything, if the page is alive and well.
   if (!(await sent(window, place))) {
     await window.navigate(urlOf(place)).catch(() => self.clients.openWindow(urlOf(place)));
