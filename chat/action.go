@@ -74,6 +74,10 @@ func (s *Service) Act(ctx context.Context, a Action) (Sent, error) {
 			e.Detail = *r.detail
 		}
 		s.gates.deliver(e, s.gates.encode(e))
+	} else {
+		// Perhaps stored by an attempt whose answer was lost, and nobody was told.
+		s.gates.news.Tell(a.ConversationID, hint{Seq: r.seq})
+		s.gates.hint(a.ConversationID, r.seq)
 	}
 	return Sent{a.ConversationID, r.seq, a.ClientID, r.at, r.outcome == repeated}, nil
 }

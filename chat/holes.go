@@ -25,8 +25,9 @@ const (
 	holePage  = 1000
 	holeShare = 200
 	// admittedOverlap is how long before the last look a membership may have been written and
-	// yet not have been seen: longer than any transaction lives.
-	admittedOverlap = 30 * time.Second
+	// yet not have been seen: a transaction lives for some seconds, and for longer if its
+	// commit waits for the disk.
+	admittedOverlap = 5 * time.Minute
 )
 
 // behind is a gate that lacks what the log has.
@@ -141,7 +142,9 @@ func (g *gates) run(ctx context.Context) {
 		began := time.Now()
 		// Alone, what is committed here is what there is to deliver.
 		if !g.s.cfg.Bus.Alone() || g.doubts.Load() > 0 {
-			g.doubts.Store(max(0, g.doubts.Load()-1))
+			if n := g.doubts.Load(); n > 0 {
+				g.doubts.CompareAndSwap(n, n-1)
+			}
 			if g.sweep(ctx, began.Sub(looked)) {
 				looked = began
 			}

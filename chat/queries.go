@@ -234,7 +234,7 @@ func (q queries) entriesBehind(ctx context.Context, from []head, each, all int) 
 
 const selectAdmitted = `
 SELECT conversation_id, user_id, joined_seq FROM members
-WHERE added_at > now() - make_interval(secs => $1) AND until_seq IS NULL`
+WHERE added_at > '-infinity' AND added_at > now() - make_interval(secs => $1) AND until_seq IS NULL`
 
 // admission is that an entry let somebody into a conversation.
 type admission struct {

@@ -9,4 +9,4 @@ CREATE UNLOGGED TABLE replicas (
 -- told of. Those from before this need no looking for.
 ALTER TABLE members ADD COLUMN added_at timestamptz NOT NULL DEFAULT '-infinity';
 ALTER TABLE members ALTER COLUMN added_at SET DEFAULT now();
-CREATE INDEX members_added ON members (added_at);
+CREATE INDEX members_added ON members (added_at) WHERE added_at > '-infinity';

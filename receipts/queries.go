@@ -1,7 +1,6 @@
 package receipts
 
 import (
-	"bytes"
 	"context"
 	"slices"
 	"time"
@@ -53,7 +52,7 @@ LEFT JOIN users p ON c.kind = 'direct' AND p.id = CASE v.user_id WHEN c.direct_l
 
 // selectMoved gives the marks in some conversations that moved within so many seconds.
 const selectMoved = withPeers + `
-FROM (SELECT *, true AS arrived FROM receipts
+FROM (SELECT *, delivered_at > now() - make_interval(secs => $2) AS arrived FROM receipts
     WHERE conversation_id = ANY($1::uuid[]) AND greatest(delivered_at, read_at) > now() - make_interval(secs => $2)) v` + peers
 
 // Event is a receipt as clients get it.
@@ -117,9 +116,25 @@ CROSS JOIN LATERAL (
     FROM entries e JOIN members x ON x.conversation_id = e.conversation_id AND x.user_id = e.sender_id AND x.until_seq IS NULL
     WHERE e.conversation_id = r.conversation_id AND e.seq > greatest(s.before, r.seq - 1000) AND e.seq <= r.seq AND e.kind = 'message') a`
 
+// selectLowest gives up to where every member has it, as it is kept, once for each author of the
+// last messages before.
+const selectLowest = `
+SELECT r.conversation_id, r.seq, a.sender_id
+FROM delivered_to_all r
+CROSS JOIN LATERAL (
+    SELECT DISTINCT e.sender_id
+    FROM entries e JOIN members x ON x.conversation_id = e.conversation_id AND x.user_id = e.sender_id AND x.until_seq IS NULL
+    WHERE e.conversation_id = r.conversation_id AND e.seq > r.seq - 1000 AND e.seq <= r.seq AND e.kind = 'message') a
+WHERE r.conversation_id = ANY($1::uuid[])`
+
 type lowest struct {
 	Event
 	author accounts.UserID
+}
+
+func scanLowest(row pgx.CollectableRow) (l lowest, err error) {
+	err = row.Scan(&l.ConversationID, &l.DeliveredSeq, &l.author)
+	return l, err
 }
 
 // raise writes marks, of rows in order, and what follows from them: in one round trip and one
@@ -156,10 +171,7 @@ func collect(moved *[]raised) func(pgx.Rows) error {
 func queueLowest(b *pgx.Batch, of []chat.ConversationID, again bool, risen *[]lowest) {
 	b.Queue(lockLowest, of)
 	b.Queue(raiseLowest, of, again).Query(func(r pgx.Rows) (err error) {
-		*risen, err = pgx.CollectRows(r, func(row pgx.CollectableRow) (l lowest, err error) {
-			err = row.Scan(&l.ConversationID, &l.DeliveredSeq, &l.author)
-			return l, err
-		})
+		*risen, err = pgx.CollectRows(r, scanLowest)
 		return err
 	})
 }
@@ -180,10 +192,9 @@ func (q queries) movedWithin(ctx context.Context, of []chat.ConversationID, d ti
 	if err != nil || len(groups) == 0 {
 		return moved, nil, err
 	}
-	slices.SortFunc(groups, func(a, b chat.ConversationID) int { return bytes.Compare(a[:], b[:]) })
-	b := &pgx.Batch{}
-	queueLowest(b, slices.Compact(groups), true, &risen)
-	err = q.db.SendBatch(ctx, b).Close()
+	if rows, err = q.db.Query(ctx, selectLowest, groups); err == nil {
+		risen, err = pgx.CollectRows(rows, scanLowest)
+	}
 	return moved, risen, err
 }
 

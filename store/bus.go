@@ -3,7 +3,6 @@ package store
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -21,7 +20,7 @@ import (
 // sure looks at the database as well. A Topic is one kind of news.
 //
 // NOTIFY inside the transaction of a message would serialise all commits of the database, so
-// news is sent afterwards, by a connection of its own, whose commits do not wait for the disk.
+// news is sent afterwards, by a connection of its own, with commits that do not wait for the disk.
 // While one is being sent the next gather: alone when idle, many under load. A second connection
 // listens. Neither comes from the pool, and a pooler that gives a connection to somebody else
 // after each transaction cannot carry the listening one.
@@ -40,17 +39,19 @@ type Bus struct {
 
 	mu sync.Mutex // guards what waits in the topics
 
-	known   map[uuid.UUID]bool // the other replicas, as last seen; Run alone touches it
+	known   map[uuid.UUID]bool // the other replicas, as last seen; keepLease alone touches it
 	heard   time.Time          // when this replica last heard itself; the listener alone touches it
 	hearing atomic.Bool
 
 	began  time.Time
 	others atomic.Int64 // until when there may be other replicas, in ns since began
+	looked atomic.Int64 // when it was last seen who is there, in ns since began
 }
 
 // topic is a Topic of whatever it is about.
 type topic interface {
-	take(lines [][]byte) [][]byte
+	take()
+	encode(lines [][]byte) [][]byte
 	settle(sent bool)
 	hear(data []byte) error
 }
@@ -99,8 +100,15 @@ func (b *Bus) OnMissed(f func(since time.Time)) {
 }
 
 // Alone says that there is no other replica, so that there is nobody to tell and nothing to
-// miss. On a nil Bus it is true.
-func (b *Bus) Alone() bool { return b == nil || int64(time.Since(b.began)) > b.others.Load() }
+// miss: a look just now found nobody, and nobody was heard of for a while. On a nil Bus it is
+// true.
+func (b *Bus) Alone() bool {
+	if b == nil {
+		return true
+	}
+	now := int64(time.Since(b.began))
+	return now > b.others.Load() && now-b.looked.Load() < int64(leaseTime)
+}
 
 func (b *Bus) notAlone() { b.others.Store(int64(time.Since(b.began) + company)) }
 
@@ -108,11 +116,11 @@ func (b *Bus) notAlone() { b.others.Store(int64(time.Since(b.began) + company)) 
 // delivered, but later: by looking at the database.
 func (b *Bus) Hearing() bool { return b.hearing.Load() }
 
-// Run sends and listens until ctx ends; then it sends what is left.
+// Run sends and listens until ctx ends; then it sends what is left, and is off the list.
 func (b *Bus) Run(ctx context.Context) error {
-	var listening sync.WaitGroup
-	listening.Go(func() { b.listen(ctx) })
-	defer listening.Wait()
+	var beside sync.WaitGroup
+	beside.Go(func() { b.listen(ctx) })
+	beside.Go(func() { b.keepLease(ctx) })
 	retry := backoff{}
 	for ctx.Err() == nil {
 		conn, err := b.db.connect(ctx)
@@ -128,6 +136,12 @@ func (b *Bus) Run(ctx context.Context) error {
 			retry.pause(ctx)
 		}
 	}
+	beside.Wait()
+	leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendTimeout)
+	defer cancel()
+	if _, err := b.db.Exec(leaving, deleteReplica, b.id); err != nil {
+		return fmt.Errorf("end the lease of this replica: %w", err)
+	}
 	return nil
 }
 
@@ -140,34 +154,20 @@ func (b *Bus) rouse() {
 
 // send sends until ctx ends, or something fails.
 func (b *Bus) send(ctx context.Context, conn *pgx.Conn, retry *backoff) error {
-	bounded, cancel := context.WithTimeout(ctx, sendTimeout)
-	_, err := conn.Exec(bounded, busSession)
-	cancel()
-	if err != nil {
-		return fmt.Errorf("prepare to send news: %w", err)
-	}
-	if err := b.renew(ctx, conn); err != nil {
-		return err
-	}
-	if retry.over() {
-		b.log.Info("telling other replicas works again")
-	}
-	tick := time.NewTicker(beatEvery)
-	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			return b.leave(context.WithoutCancel(ctx), conn)
-		case <-tick.C:
-			if err := b.renew(ctx, conn); err != nil {
+			return b.flush(conn)
+		case <-b.beat:
+			// Whose it is, and no news: this replica lives.
+			if err := b.tell(conn, b.id.String()); err != nil {
 				return err
 			}
-		case <-b.beat:
-			if err := b.renew(ctx, conn); err != nil {
-				return err
+			if retry.over() {
+				b.log.Info("telling other replicas works again")
 			}
 		case <-b.wake:
-			if err := b.flush(ctx, conn); err != nil {
+			if err := b.flush(conn); err != nil {
 				return err
 			}
 			select {
@@ -178,22 +178,32 @@ func (b *Bus) send(ctx context.Context, conn *pgx.Conn, retry *backoff) error {
 	}
 }
 
-// flush sends what waits, in one transaction. After an error it is not known whether that
-// happened.
-func (b *Bus) flush(ctx context.Context, conn *pgx.Conn) error {
+// tell sends payloads, in one transaction. What was begun is finished, also at the end.
+func (b *Bus) tell(conn *pgx.Conn, payloads ...string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), sendTimeout)
+	defer cancel()
+	if _, err := conn.Exec(ctx, notify, channel, payloads); err != nil {
+		return fmt.Errorf("send news: %w", err)
+	}
+	return nil
+}
+
+// flush sends what waits. After an error it is not known whether that happened.
+func (b *Bus) flush(conn *pgx.Conn) error {
 	b.mu.Lock()
-	var lines [][]byte
 	for _, t := range b.topics {
-		lines = t.take(lines)
+		t.take()
 	}
 	b.mu.Unlock()
+	var lines [][]byte
+	for _, t := range b.topics {
+		lines = t.encode(lines)
+	}
 	if len(lines) == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendTimeout)
-	defer cancel()
-	if _, err := conn.Exec(ctx, notify, channel, b.payloads(lines)); err != nil {
-		return fmt.Errorf("send news: %w", err)
+	if err := b.tell(conn, b.payloads(lines)...); err != nil {
+		return err
 	}
 	b.settle(true)
 	return nil
@@ -226,54 +236,87 @@ func (b *Bus) payloads(lines [][]byte) (payloads []string) {
 	return append(payloads, p.String())
 }
 
-// renew renews the lease of this replica, says so to all, itself included, and finds out who
-// else is there.
-func (b *Bus) renew(ctx context.Context, conn *pgx.Conn) error {
+// keepLease renews the lease of this replica, and looks who else is there, until ctx ends. By
+// the pool: whoever can store messages can be seen.
+func (b *Bus) keepLease(ctx context.Context) {
+	tick := time.NewTicker(beatEvery)
+	defer tick.Stop()
+	looked := time.Now()
+	for {
+		began := time.Now()
+		switch err := b.renew(ctx, looked); {
+		case err == nil:
+			looked = began
+		case ctx.Err() != nil:
+			return
+		default:
+			b.notAlone() // for all that can be said
+			b.log.Debug("renewing the lease of this replica fails; trying again", "err", err)
+		}
+		b.live()
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// live has it said on the channel that this replica lives.
+func (b *Bus) live() {
+	select {
+	case b.beat <- struct{}{}:
+	default:
+	}
+}
+
+// renew renews the lease of this replica and finds out who else is there, which it last did at
+// looked.
+func (b *Bus) renew(ctx context.Context, looked time.Time) error {
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
 	var (
 		others []uuid.UUID
 		queue  float64
 	)
-	if err := conn.QueryRow(ctx, renewLease, b.id, leaseTime.Seconds(), channel).Scan(&others, &queue); err != nil {
+	if err := b.db.QueryRow(ctx, renewLease, b.id, leaseTime.Seconds()).Scan(&others, &queue); err != nil {
 		return fmt.Errorf("renew the lease of this replica: %w", err)
 	}
+	b.looked.Store(int64(time.Since(b.began)))
 	if queue > fullQueue {
 		b.log.Warn("PostgreSQL's queue of notifications fills up: a session that listens is stuck in a transaction", "full", queue)
 	}
 	if len(others) > 0 {
 		b.notAlone()
 	}
+	changed := false
 	for id := range b.known {
 		if !slices.Contains(others, id) {
 			b.log.Info("another replica is gone", "replica", id)
 			delete(b.known, id)
-			b.miss(time.Now().Add(-leaseTime - beatEvery))
+			changed = true
 		}
 	}
 	for _, id := range others {
 		if !b.known[id] {
 			b.log.Info("another replica is there", "replica", id)
 			b.known[id] = true
+			changed = true
 		}
+	}
+	if changed { // one that is gone may have had something left to tell, one that is there may have told it before
+		b.miss(looked)
 	}
 	return nil
 }
 
-// leave sends what is left, and takes this replica off the list.
-func (b *Bus) leave(ctx context.Context, conn *pgx.Conn) error {
-	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
-	defer cancel()
-	err := b.flush(ctx, conn)
-	if _, gone := conn.Exec(ctx, deleteReplica, b.id); gone != nil {
-		err = errors.Join(err, fmt.Errorf("end the lease of this replica: %w", gone))
-	}
-	return err
-}
+// margin is how long before news is told what it tells of may have been written.
+const margin = leaseTime + beatEvery
 
+// miss says that news may have been missed since then.
 func (b *Bus) miss(since time.Time) {
 	for _, f := range b.missed {
-		f(since)
+		f(since.Add(-margin))
 	}
 }
 

@@ -48,10 +48,8 @@ func (b *Bus) listenOnce(ctx context.Context, since *time.Time, retry *backoff) 
 	}
 	b.miss(*since) // only now: what is told from here on is heard
 	b.heard = time.Now()
-	select {
-	case b.beat <- struct{}{}: // to hear soon whether it is so
-	default:
-	}
+	*since = b.heard
+	b.live() // to hear soon whether it is so
 	for {
 		n, err := wait(ctx, conn, b.heard.Add(deafAfter))
 		if err != nil {

@@ -16,7 +16,7 @@ type Topic[K comparable, V any] struct {
 	fleeting bool
 
 	waiting map[K]V // guarded by bus.mu
-	sending map[K]V // guarded by bus.mu
+	sending map[K]V // who sends alone touches it
 }
 
 // maxWaiting is how many keys of a topic wait while nothing can be sent. What comes beyond is
@@ -24,8 +24,8 @@ type Topic[K comparable, V any] struct {
 const maxWaiting = 100_000
 
 // NewTopic makes a topic. merge combines two values for one key; it has to be idempotent,
-// because the same may be told twice. receive gets what other replicas tell, in the order
-// in which each of them tells it; it must not block. On a nil Bus nobody hears anything.
+// because the same may be told twice. receive gets what other replicas tell, in any order; it
+// must not block. On a nil Bus nobody hears anything.
 // Call it before the Bus runs; the name is what goes over the wire.
 func NewTopic[K comparable, V any](b *Bus, name string, merge func(V, V) V, receive func(K, V)) *Topic[K, V] {
 	t := &Topic[K, V]{bus: b, name: name, merge: merge, receive: receive, waiting: make(map[K]V)}
@@ -72,12 +72,15 @@ type line[K comparable, V any] struct {
 	Value V `json:"v"`
 }
 
-// take encodes what waits, as lines. Until settle it counts as being sent.
-func (t *Topic[K, V]) take(lines [][]byte) [][]byte {
-	if len(t.waiting) == 0 {
-		return lines
+// take takes what waits. Until settle it counts as being sent. The bus's lock is held.
+func (t *Topic[K, V]) take() {
+	if len(t.waiting) > 0 {
+		t.sending, t.waiting = t.waiting, make(map[K]V)
 	}
-	t.sending, t.waiting = t.waiting, make(map[K]V)
+}
+
+// encode makes lines of what was taken.
+func (t *Topic[K, V]) encode(lines [][]byte) [][]byte {
 	for k, v := range t.sending {
 		data, err := json.Marshal(line[K, V]{k, v})
 		if err != nil {
