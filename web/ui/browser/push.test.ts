@@ -323,6 +323,25 @@ describe('notifications', () => {
     await page.getByText('Nowhere yet.').waitFor();
   });
 
+  test('whoever signs in where somebody else turned them on is asked anew', async () => {
+    await here(page).check();
+    await devices(page).first().waitFor();
+    // The session ends elsewhere: the page cannot clean up after itself.
+    const { sessions } = await api<{ sessions: { id: string; user_agent: string }[] }>(parley, ada.token, 'GET', 'sessions');
+    for (const s of sessions.filter((s) => s.user_agent.includes('Chrome'))) await api(parley, ada.token, 'DELETE', `sessions/${s.id}`);
+    await page.getByText('You were signed out.').waitFor();
+    await signIn(page, cleo);
+    await page.getByText('Nowhere yet.').waitFor();
+    expect(await here(page).isChecked()).toBe(false);
+    // Nor does it stay subscribed for who was here before.
+    await expect.poll(() => page.evaluate(() => localStorage.getItem('stub'))).toBe(null);
+    expect((await api<{ devices: unknown[] }>(parley, cleo.token, 'GET', 'devices')).devices).toEqual([]);
+    await page.getByRole('listitem').getByRole('button', { name: 'Sign out' }).click();
+    await signIn(page, ada);
+    await page.goto(`${parley.url}/settings`);
+    await page.getByText('Nowhere yet.').waitFor();
+  });
+
   test('another address that the browser gives is told to the server by the worker', async () => {
     const endpoint = 'http://127.0.0.1:9/another';
     // Nothing but the push service has the browser give another one.

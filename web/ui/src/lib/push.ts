@@ -1,6 +1,7 @@
 import { ApiError, asApiError } from './api/errors';
 import { http } from './api/http';
 import type { Device } from './api/types';
+import { storageName } from './base';
 import { t } from './i18n';
 import { worker } from './worker';
 
@@ -16,6 +17,9 @@ export type PushState = 'on' | 'off' | 'blocked' | 'insecure' | 'homeScreen' | '
 const startTimeout = 15_000;
 const subscribeTimeout = 30_000;
 
+/** Who turned them on: another person who signs in here later did not. */
+const turnedOnBy = storageName('push');
+
 /** An iPhone or iPad; the latter calls itself a Mac, which has no touch screen. */
 export const onApple = (): boolean => /iPhone|iPad/.test(navigator.userAgent) || (/Macintosh/.test(navigator.userAgent) && navigator.maxTouchPoints > 1);
 
@@ -30,8 +34,10 @@ function obstacle(): PushState | null {
 
 const subscription = async (): Promise<PushSubscription | null> => (await navigator.serviceWorker.getRegistration())?.pushManager.getSubscription() ?? null;
 
-export async function pushState(): Promise<PushState> {
-  return obstacle() ?? (Notification.permission === 'granted' && (await subscription()) ? 'on' : 'off');
+/** How it is for somebody. */
+export async function pushState(me: string): Promise<PushState> {
+  const mine = (): boolean => Notification.permission === 'granted' && localStorage.getItem(turnedOnBy) === me;
+  return obstacle() ?? (mine() && (await subscription()) ? 'on' : 'off');
 }
 
 /** Tells when the browser's settings were changed, until the function it gives is called. */
@@ -80,10 +86,11 @@ async function register(): Promise<Device> {
 }
 
 /** Asks for the permission, and registers; only from a click. */
-export async function turnOn(): Promise<void> {
+export async function turnOn(me: string): Promise<void> {
   const permission = await Notification.requestPermission(); // first: later it is not from the click any more
   if (permission !== 'granted') throw new ApiError('forbidden', permission === 'denied' ? t.push.denied : t.push.notAnswered);
   await register();
+  localStorage.setItem(turnedOnBy, me);
 }
 
 export async function turnOff(): Promise<void> {
@@ -96,7 +103,12 @@ export async function turnOff(): Promise<void> {
   await (await subscription())?.unsubscribe();
 }
 
-/** Registers again what is on, at every start: the session or the address may be another one. */
-export async function renew(): Promise<void> {
-  if ((await pushState()) === 'on') await register();
+/**
+ * Registers again what is on, at every start: the session or the address may be another one.
+ * What somebody else left is taken away.
+ */
+export async function renew(me: string): Promise<void> {
+  const state = await pushState(me);
+  if (state === 'on') await register();
+  else if (state === 'off') await (await subscription())?.unsubscribe();
 }
