@@ -213,7 +213,7 @@ describe('an account', () => {
     await page.getByRole('button', { name: 'Change password' }).click();
     await page.getByText('Password changed.').waitFor();
     ada.password = 'a brand new password';
-    await page.getByRole('main').getByText('This browser').waitFor();
+    await page.getByRole('main').getByText('This browser', { exact: true }).waitFor();
 
     const elsewhere = await signedIn(browser, parley, ada);
     await elsewhere.getByRole('link', { name: /Ben Okri/ }).click();

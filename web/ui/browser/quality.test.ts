@@ -55,7 +55,7 @@ describe('quality', () => {
       await clean(page);
     }
     await page.goto(`${parley.url}/settings`);
-    await page.getByText('This browser').waitFor();
+    await page.getByText('This browser', { exact: true }).waitFor();
     await clean(page);
     const stranger = await (await context(browser, { colorScheme })).newPage();
     for (const place of ['signin', 'setup#token', 'join#code', 'join']) {
