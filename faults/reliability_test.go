@@ -56,7 +56,7 @@ func TestReliability(t *testing.T) {
 		times := s.short
 		budget := 40 * time.Second
 		if *long {
-			times, budget = int(float64(s.long)**scale), time.Duration(float64(s.budget)**scale)
+			times, budget = max(1, int(float64(s.long)**scale)), time.Duration(float64(s.budget)**scale)
 		}
 		if times == 0 {
 			continue
