@@ -48,6 +48,8 @@ CREATE INDEX devices_due ON devices (due_at) WHERE due_at IS NOT NULL;
 CREATE TABLE push_jobs (
     owed_seq        bigint NOT NULL,
     sent_seq        bigint NOT NULL DEFAULT 0,
+    -- Up to here it is owed also what one of their devices has, because nobody read it.
+    unread_seq      bigint NOT NULL DEFAULT 0,
     sent_at         timestamptz,
     device_id       uuid NOT NULL REFERENCES devices (id) ON DELETE CASCADE,
     conversation_id uuid NOT NULL,

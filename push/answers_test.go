@@ -1,13 +1,21 @@
 package push
 
 import (
+	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
+	"parley/accounts"
+	"parley/chat"
 	"parley/parleytest"
+	"parley/store"
 )
 
 // answer is one that says nothing but a status, and when to come back.
@@ -39,12 +47,12 @@ func TestAnswers(t *testing.T) {
 		"200":                   {answer: answer(200, "")},
 		"404":                   {answer: answer(404, ""), gone: true},
 		"410":                   {answer: answer(410, ""), gone: true},
-		"400":                   {answer: answer(400, ""), wait: time.Second, longest: 2 * time.Second, failure: "the push service answered 400"},
+		"400":                   {answer: answer(400, ""), attempts: 2, wait: time.Second, longest: 2 * time.Second, failure: "the push service answered 400"},
 		"403":                   {answer: answer(403, ""), wait: time.Second, longest: 2 * time.Second, failure: "the push service answered 403"},
 		"413 to whatever it is": {answer: answer(413, ""), attempts: 2, failure: "the push service answered 413"},
 		"413 to a long one": {answer: func(w http.ResponseWriter, r *http.Request) bool {
 			return r.ContentLength > 2048 && answer(413, "")(w, r)
-		}, text: strings.Repeat("<", 550), attempts: 2, got: 1},
+		}, text: strings.Repeat(`"`, 1100), attempts: 2, got: 1},
 		"429":              {answer: answer(429, "3600"), wait: time.Hour, longest: time.Hour, failure: "the push service answered 429"},
 		"429 to a date":    {answer: answer(429, time.Now().Add(time.Hour).UTC().Format(http.TimeFormat)), wait: 55 * time.Minute, longest: time.Hour, failure: "the push service answered 429"},
 		"429 at some time": {answer: answer(429, "soon"), wait: time.Second, longest: 2 * time.Second, failure: "the push service answered 429"},
@@ -201,4 +209,206 @@ func TestOneHangs(t *testing.T) {
 			t.Errorf("%d attempts", n)
 		}
 	}
+}
+
+// Push services that hang do not keep people from being told whose own answers, however many
+// of them there are; and of one such, few devices are sent to at a time.
+func TestManyHang(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ann, ben := b.person("Ann"), b.person("Ben")
+	release := make(chan struct{})
+	var (
+		stuck  []*parleytest.Subscriber
+		people = []accounts.Identity{}
+		bad    = parleytest.NewWebPush()
+		most   atomic.Int64
+		now    atomic.Int64
+	)
+	t.Cleanup(bad.Close)
+	for i := range slots + 3*slowSlots {
+		who := b.person(fmt.Sprint("p", i))
+		d := bad.Subscribe()
+		if _, err := b.Register(t.Context(), who, Target{Kind: KindWebPush, Address: d.Endpoint, P256dh: d.P256dh, Auth: d.Auth}); err != nil {
+			t.Fatal(err)
+		}
+		d.Answer(func(http.ResponseWriter, *http.Request) bool {
+			n := now.Add(1)
+			defer now.Add(-1)
+			for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+			}
+			<-release
+			return false
+		})
+		stuck, people = append(stuck, d), append(people, who)
+	}
+	phone, _ := b.browser(ben)
+	id := b.group("Climbers", ann, people...)
+	direct := b.direct(ann, ben)
+	stop := b.runs()
+	b.say(ann, id, "Hello")
+	// When all places are taken there is something to tell somebody else.
+	for begin := time.Now(); now.Load() < slots; time.Sleep(time.Millisecond) {
+		if time.Since(begin) > patience {
+			t.Fatalf("%d are sent to", now.Load())
+		}
+	}
+	began := time.Now()
+	b.say(ann, direct, "Hello")
+	if _, err := phone.Await(patient(t), 1); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("told after %v", time.Since(began))
+	if n := b.count(`SELECT count(*) FROM devices WHERE last_failure_at IS NOT NULL`); n != 0 {
+		t.Errorf("only after %d were given up", n)
+	}
+	if n := most.Load(); n != slots {
+		t.Errorf("%d devices of a push service that hangs are sent to at a time", n)
+	}
+	close(release)
+	for _, d := range stuck {
+		if _, err := d.Await(patient(t), 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop()
+}
+
+// What a push service refuses as it is, it gets without text; and if it is refused even so, the
+// other conversations are told of. Three such, and the rest waits too.
+func TestRefusals(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ben := b.person("Ben")
+	phone, _ := b.browser(ben)
+	var last chat.ConversationID
+	var seq chat.Seq
+	for _, name := range []string{"Ann", "Carl", "Dora", "Eve"} {
+		other := b.person(name)
+		last = b.direct(other, ben)
+		seq = b.say(other, last, "Hello")
+		b.noted(last, seq)
+	}
+	refuse := func(n int32) {
+		var seen atomic.Int32
+		phone.Answer(func(w http.ResponseWriter, r *http.Request) bool {
+			return seen.Add(1) <= n && answer(400, "")(w, r)
+		})
+	}
+	b.notices(last, seq)
+	refuse(3) // Eve's twice, Dora's once
+	b.sends()
+	p := phone.Pushes()
+	if len(p) != 3 || p[0].Data.Title != "Parley" || p[1].Data.Title != "Carl" || p[2].Data.Title != "Ann" {
+		t.Fatalf("got %+v", p)
+	}
+	if b.due() != 1 || b.count(`SELECT attempts FROM devices`) != 0 {
+		t.Error("the refused one is given up, or makes the device wait for long")
+	}
+	b.exec(`UPDATE devices SET due_at = now()`)
+	refuse(1)
+	b.sends()
+	if p := phone.Pushes(); len(p) != 4 || p[3].Data.Title != "Parley" || b.due() != 0 {
+		t.Fatalf("then %+v", p[3:])
+	}
+
+	for _, name := range []string{"Finn", "Gina", "Hal", "Ida"} {
+		other := b.person(name)
+		last = b.direct(other, ben)
+		seq = b.say(other, last, "Hello")
+		b.noted(last, seq)
+	}
+	b.notices(last, seq)
+	before := len(phone.Attempts())
+	refuse(100)
+	b.sends()
+	if n := len(phone.Attempts()) - before; n != 2*refusals || b.due() != 1 || b.count(`SELECT attempts FROM devices`) != 1 {
+		t.Errorf("%d attempts", n)
+	}
+}
+
+// Being stopped is no failure of the device, and costs it no time.
+func TestStopped(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ann, ben := b.person("Ann"), b.person("Ben")
+	phone, _ := b.browser(ben)
+	id := b.direct(ann, ben)
+	b.notices(id, b.say(ann, id, "Hello"))
+	turns, err := b.claim(t.Context(), 10)
+	if err != nil || len(turns) != 1 {
+		t.Fatalf("%d turns: %v", len(turns), err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	phone.Answer(func(_ http.ResponseWriter, r *http.Request) bool {
+		_, _ = io.Copy(io.Discard, r.Body)
+		cancel()
+		<-r.Context().Done()
+		return true
+	})
+	if err := b.q.record(t.Context(), []result{b.serve(ctx, turns[0])}); err != nil {
+		t.Fatal(err)
+	}
+	if b.count(`SELECT count(*) FROM devices WHERE attempts = 0 AND last_failure = '' AND due_at <= now() + interval '1 second'`) != 1 {
+		t.Error("the device pays for it")
+	}
+	phone.Answer(nil)
+	b.exec(`UPDATE devices SET due_at = now()`)
+	b.sends()
+	if p := phone.Pushes(); len(p) != 1 {
+		t.Errorf("then %+v", p)
+	}
+}
+
+// What takes too long to be found out for many is found out for fewer; and who alone takes too
+// long waits, and holds up nobody.
+func TestLookTakesTooLong(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ann := b.person("Ann")
+	var phones []*parleytest.Subscriber
+	var people []accounts.Identity
+	for i := range 5 {
+		who := b.person(fmt.Sprint("p", i))
+		phone, _ := b.browser(who)
+		phones, people = append(phones, phone), append(people, who)
+	}
+	id := b.group("Climbers", ann, people...)
+	b.notices(id, b.say(ann, id, "Hello"))
+	b.exec(`ALTER TABLE push_jobs RENAME TO jobs_kept`)
+	b.exec(`CREATE VIEW push_jobs AS SELECT * FROM jobs_kept WHERE user_id <> '` + people[2].UserID.String() + `' OR pg_sleep(30) IS NULL`)
+	quick := b.q
+	b.q = queries{impatient{b.db}}
+	turns, err := b.claim(t.Context(), 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.q = quick
+	b.exec(`DROP VIEW push_jobs`)
+	b.exec(`ALTER TABLE jobs_kept RENAME TO push_jobs`)
+	var results []result
+	for _, t := range turns {
+		results = append(results, b.serve(b.t.Context(), t))
+	}
+	if err := b.q.record(t.Context(), results); err != nil {
+		t.Fatal(err)
+	}
+	if n := b.count(`SELECT count(*) FROM devices WHERE attempts = 1 AND due_at < now() + interval '5 seconds'`); n != 1 {
+		t.Errorf("%d devices are looked at again", n)
+	}
+	for i, phone := range phones {
+		if n := len(phone.Pushes()); (n == 1) != (i != 2) {
+			t.Errorf("%d got %d", i, n)
+		}
+	}
+}
+
+// impatient gives the statements of a batch 300 ms each.
+type impatient struct{ store.Querier }
+
+func (i impatient) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
+	first := &pgx.Batch{}
+	first.Queue(`SELECT set_config('statement_timeout', '300ms', true)`)
+	b.QueuedQueries = append(first.QueuedQueries, b.QueuedQueries...)
+	return i.Querier.SendBatch(ctx, b)
 }

@@ -1,6 +1,7 @@
 package push
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -10,12 +11,15 @@ import (
 	"time"
 
 	"parley/chat"
+	"parley/store"
 )
 
 const (
-	// slots is how many devices are sent to at a time. Most of the time of a turn is spent
-	// waiting for a push service.
+	// slots is how many devices are sent to at a time, beside those whose turn takes long. Most
+	// of the time of a turn is spent waiting for a push service.
 	slots = 256
+	// lookRows is of how many devices one statement finds out what is owed.
+	lookRows = 64
 	// turnTimeout bounds all that is sent to a device in one turn; leaseTime is a little longer
 	// than a turn and what comes after take, and how long a crash delays what it cut off.
 	turnTimeout = 20 * time.Second
@@ -31,6 +35,8 @@ const (
 	// firstWait and longestWait bound the time between attempts, which doubles each time.
 	firstWait   = 2 * time.Second
 	longestWait = 15 * time.Minute
+	// refusals is how many notifications a push service may refuse before the rest waits too.
+	refusals = 3
 )
 
 // result is what became of a turn.
@@ -39,6 +45,7 @@ type result struct {
 	gone    bool
 	sent    bool          // something was accepted
 	wait    time.Duration // until the next attempt; 0: there is nothing more to do
+	idle    bool          // it waits, and that is not the device's fault
 	failure string
 	told    []job // with the seq up to which; 0: there was nothing to tell
 	cleared []job // told that they were read
@@ -59,8 +66,12 @@ func (s *Service) deliver(ctx context.Context) {
 	var turns sync.WaitGroup
 	s.dispatch(ctx, free, func(t *turn) {
 		turns.Go(func() {
+			// Who has to wait for a push service leaves their place to another. How many do is
+			// bounded by hosts, and by how long a turn may take.
+			leave := sync.OnceFunc(func() { <-free })
+			t.waits = leave
 			results <- s.serve(sending, t)
-			<-free
+			leave()
 		})
 	})
 	ended := time.AfterFunc(farewell, cut)
@@ -87,7 +98,7 @@ func (s *Service) dispatch(ctx context.Context, room chan struct{}, start func(*
 			more = err == nil && len(turns) == n
 		}
 		if more {
-			// Those that wait longest are under way: a quarter of them may have ended soon.
+			// There may be more, and room for them soon.
 			select {
 			case <-ctx.Done():
 			case <-time.After(collect):
@@ -108,24 +119,52 @@ func (s *Service) claim(ctx context.Context, limit int) ([]*turn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("take devices: %w", err)
 	}
-	if len(turns) == 0 {
-		return nil, nil
-	}
-	if err := s.q.look(ctx, turns); err != nil {
-		return nil, fmt.Errorf("read what is owed: %w", err) // they come up again when the lease ends
+	for some := range slices.Chunk(turns, lookRows) {
+		if err := s.look(ctx, some); err != nil {
+			return nil, fmt.Errorf("read what is owed: %w", err) // they come up again when the lease ends
+		}
 	}
 	return turns, nil
 }
 
+// look fills in what is to be sent in each turn. If that takes too long for so many, it looks
+// at fewer at a time; one for which it does by itself waits, and holds up no other.
+func (s *Service) look(ctx context.Context, turns []*turn) error {
+	err := s.q.look(ctx, turns)
+	if err == nil || !store.TimedOut(err) {
+		return err
+	}
+	if len(turns) == 1 {
+		turns[0].unseen = true
+		s.cfg.Logger.Warn("what is owed to a device takes too long to be found out", "device", turns[0].ID, "err", err)
+		return nil
+	}
+	half := len(turns) / 2
+	return cmp.Or(s.look(ctx, turns[:half]), s.look(ctx, turns[half:]))
+}
+
 // serve sends a device what is owed to it, one after the other, until something fails.
 func (s *Service) serve(ctx context.Context, t *turn) result {
-	ctx, cancel := context.WithTimeout(ctx, turnTimeout)
-	defer cancel()
-	r := result{turn: t, gone: !t.live}
+	r := result{turn: t, gone: !t.live && !t.unseen}
 	if r.gone {
 		return r
 	}
+	if t.unseen {
+		r.wait = backoff(t.attempts)
+		return r
+	}
+	service := hostOf(t.Target)
+	if !s.hosts.enter(service) {
+		r.wait, r.idle = held+rand.N(held), true
+		return r
+	}
+	defer s.hosts.leave(service)
+	ctx, cancel := context.WithTimeout(ctx, turnTimeout)
+	defer cancel()
+	// What was said last matters most, if it cannot all be told.
+	slices.SortStableFunc(t.jobs, func(a, b job) int { return b.at.Compare(a.at) })
 	told := make(map[chat.ConversationID]bool, len(t.jobs))
+	refused := 0
 	for _, j := range t.jobs {
 		var n Notification
 		switch {
@@ -138,13 +177,17 @@ func (s *Service) serve(ctx context.Context, t *turn) result {
 			r.told = append(r.told, j)
 			continue
 		}
-		a := s.send(ctx, t.Target, n)
-		if a.Outcome == TooLarge && n.Type == "message" {
+		a := s.send(ctx, t.Target, n, t.waits)
+		if n.Type == "message" && a.refused() {
 			short := t.message(j, true)
 			short.Read = nil
-			a = s.send(ctx, t.Target, short)
+			a = s.send(ctx, t.Target, short, t.waits)
 		}
-		r.failure = a.Reason
+		if a.Outcome == Later && ctx.Err() != nil { // the server stops, or the turn has had its time
+			r.wait, r.idle = max(r.wait, time.Second), r.failure == ""
+			return r
+		}
+		r.failure = cmp.Or(a.Reason, r.failure)
 		switch a.Outcome {
 		case Accepted:
 			r.sent = true
@@ -153,8 +196,12 @@ func (s *Service) serve(ctx context.Context, t *turn) result {
 			r.gone = true
 			return r
 		case Later:
-			r.wait = max(backoff(t.attempts), a.RetryAfter)
-			return r
+			r.wait = max(r.wait, backoff(t.attempts), a.RetryAfter)
+			// It may be about this one alone: then it does not hold up the others.
+			if refused++; !a.refused() || refused == refusals {
+				return r
+			}
+			continue
 		}
 		if n.Type == "read" {
 			j.seq = j.sent
@@ -174,12 +221,21 @@ func (s *Service) serve(ctx context.Context, t *turn) result {
 	return r
 }
 
-// send hands a notification to the sender of the device's kind.
-func (s *Service) send(ctx context.Context, to Target, n Notification) Answer {
+// send hands a notification to the sender of the device's kind. It notes, and calls waits, if
+// there is no prompt answer.
+func (s *Service) send(ctx context.Context, to Target, n Notification, waits func()) Answer {
+	if ctx.Err() != nil {
+		return Answer{}
+	}
 	sender := s.senders[to.Kind]
 	if sender == nil {
 		return Answer{Reason: errNoFCM.Detail}
 	}
+	long := time.AfterFunc(prompt, func() {
+		s.hosts.wasSlow(hostOf(to))
+		waits()
+	})
+	defer long.Stop()
 	return sender.Send(ctx, to, n)
 }
 

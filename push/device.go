@@ -59,14 +59,16 @@ func (t Target) silently() bool { return t.Kind == KindFCM && t.Platform != "web
 const (
 	maxDevices = 50   // of one person
 	maxAddress = 2048 // bytes
-	// testPause is the time from one test of a device to the next.
+	// testPause is the time from one test of somebody's devices to the next, and maxTests how
+	// many go on at a time.
 	testPause = 5 * time.Second
+	maxTests  = 16
 )
 
 var (
 	errNoDevice = problem.New(problem.NotFound, "You have no such device.")
 	errTooMany  = problem.Newf(problem.TooLarge, "One person has %d devices at most; remove one.", maxDevices)
-	errTooSoon  = &problem.Error{Code: problem.RateLimited, Detail: "This device was tested just now.", RetryAfter: testPause}
+	errTooSoon  = &problem.Error{Code: problem.RateLimited, Detail: "A device was tested just now.", RetryAfter: testPause}
 	errNoFCM    = refuse("kind", "This server is not set up for FCM.")
 )
 
@@ -113,6 +115,10 @@ func (s *Service) valid(t Target) error {
 	plain := s.cfg.AllowPrivate && u != nil && u.Scheme == "http"
 	if err != nil || len(t.Address) > maxAddress || u.Host == "" || u.User != nil || u.Fragment != "" || u.Scheme != "https" && !plain {
 		return refuse("subscription.endpoint", "This is not the https address of a push service.")
+	}
+	// Or a test would tell what listens where on other people's machines.
+	if u.Port() != "" && !s.cfg.AllowPrivate {
+		return refuse("subscription.endpoint", "A push service's address names no port.")
 	}
 	// Names are looked at when they are resolved, at every call.
 	if ip, err := netip.ParseAddr(u.Hostname()); err == nil && !s.cfg.AllowPrivate && !isPublic(ip) {
@@ -175,6 +181,12 @@ func (s *Service) Test(ctx context.Context, user accounts.UserID, id DeviceID) (
 	if !s.cfg.RateLimits {
 		pause = 0
 	}
+	select {
+	case s.testing <- struct{}{}:
+		defer func() { <-s.testing }()
+	default:
+		return Tested{}, errTooSoon
+	}
 	t, ok, err := s.q.useForTest(ctx, user, id, pause)
 	if err != nil {
 		return Tested{}, fmt.Errorf("find a device: %w", err)
@@ -182,7 +194,7 @@ func (s *Service) Test(ctx context.Context, user accounts.UserID, id DeviceID) (
 	if !ok {
 		return Tested{}, errTooSoon
 	}
-	a := s.send(ctx, t, Notification{Type: "test", Title: appName, Body: "Notifications reach this device.", Tag: "test", At: time.Now().UTC()})
+	a := s.send(ctx, t, Notification{Type: "test", Title: appName, Body: "Notifications reach this device.", Tag: "test", At: time.Now().UTC()}, func() {})
 	out := Tested{OK: a.Outcome == Accepted, Status: a.Status, Detail: a.Reason}
 	if a.Outcome == Gone {
 		if _, err := s.q.remove(ctx, user, id); err != nil {

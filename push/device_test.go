@@ -3,10 +3,13 @@ package push
 import (
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"parley/accounts"
@@ -102,6 +105,7 @@ func TestRefused(t *testing.T) {
 		"a password":           func(t *Target) { t.Address = "https://me:you@push.example.org/" },
 		"this machine":         func(t *Target) { t.Address = "https://127.0.0.1/" },
 		"this machine by IPv6": func(t *Target) { t.Address = "https://[::1]:8443/" },
+		"another port":         func(t *Target) { t.Address = "https://push.example.org:8443/" },
 		"cloud metadata":       func(t *Target) { t.Address = "https://169.254.169.254/" },
 		"no key":               func(t *Target) { t.P256dh = "" },
 		"half a key":           func(t *Target) { t.P256dh = t.P256dh[:40] },
@@ -117,11 +121,26 @@ func TestRefused(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	for range maxDevices {
-		valid.Address += "1"
-		if _, err := b.Register(t.Context(), ben, valid); err != nil {
-			t.Fatal(err)
-		}
+	// Many at a time are no more than so many either.
+	var all sync.WaitGroup
+	var ok atomic.Int32
+	for i := range maxDevices + 20 {
+		d := valid
+		d.Address += fmt.Sprint("/", i)
+		all.Go(func() {
+			if _, err := b.Register(t.Context(), ben, d); err == nil {
+				ok.Add(1)
+			} else if !errors.Is(err, errTooMany) {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if n := ok.Load(); n != maxDevices {
+		t.Fatalf("%d devices", n)
+	}
+	if err := b.db.QueryRow(t.Context(), `SELECT address FROM devices LIMIT 1`).Scan(&valid.Address); err != nil {
+		t.Fatal(err)
 	}
 	if _, err := b.Register(t.Context(), ben, valid); err != nil {
 		t.Errorf("the last one again: %v", err)
@@ -169,6 +188,15 @@ func TestTest(t *testing.T) {
 	if _, err := test(); !errors.Is(err, errNoDevice) {
 		t.Errorf("then: %v", err)
 	}
+	// The pause is the person's, not the device's.
+	_, one := b.browser(ben)
+	_, two := b.browser(ben)
+	if _, err := b.Test(t.Context(), ben.UserID, one.ID); err != nil {
+		t.Error(err)
+	}
+	if _, err := b.Test(t.Context(), ben.UserID, two.ID); !errors.Is(err, errTooSoon) {
+		t.Errorf("another one: %v", err)
+	}
 }
 
 func TestIsPublic(t *testing.T) {
@@ -181,7 +209,7 @@ func TestIsPublic(t *testing.T) {
 	for _, ip := range []string{
 		"0.0.0.0", "0.1.2.3", "10.0.0.1", "100.64.0.1", "127.0.0.1", "127.1.2.3", "169.254.169.254", "172.16.0.1", "192.168.1.1", "192.0.0.1", "192.0.2.1",
 		"198.18.0.1", "203.0.113.7", "224.0.0.1", "240.0.0.1", "255.255.255.255", "::", "::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::7f00:1",
-		"64:ff9b::7f00:1", "64:ff9b:1::1", "2001::1", "2001:db8::1", "2002:7f00:1::", "fc00::1", "fd12::1", "fe80::1", "fe80::1%eth0", "fec0::1", "ff02::1",
+		"64:ff9b::7f00:1", "64:ff9b:1::1", "2001::1", "2001:db8::1", "2002:7f00:1::", "fc00::1", "fd12::1", "fe80::1", "fe80::1%eth0", "fec0::1", "ff02::1", "3fff::1", "4000::1", "::ffff:0:7f00:1", "5f00::1",
 	} {
 		if isPublic(netip.MustParseAddr(ip)) {
 			t.Errorf("%s is public", ip)

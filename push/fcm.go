@@ -115,6 +115,8 @@ func (f *fcmSender) Send(ctx context.Context, to Target, n Notification) Answer 
 		a.Reason = strings.Replace(unreachable(transport), "the push service", "FCM", 1)
 	case status == 0:
 		a.Reason = "FCM's library refused the notification"
+	case status == http.StatusRequestEntityTooLarge:
+		a.Outcome = TooLarge
 	case status == http.StatusTooManyRequests && retryAfter == 0:
 		a.RetryAfter = fcmQuota
 	}
@@ -146,7 +148,7 @@ func fcmMessage(to Target, n Notification) (m *messaging.Message, size int) {
 				"apns-collapse-id": n.Tag, "apns-push-type": "background", "apns-priority": "5",
 				"apns-expiration": strconv.FormatInt(time.Now().Add(life).Unix(), 10),
 			},
-			Payload: &messaging.APNSPayload{Aps: &messaging.Aps{Badge: &n.Unread, ContentAvailable: true}},
+			Payload: &messaging.APNSPayload{Aps: &messaging.Aps{ContentAvailable: true}}, // nothing else may be in one
 		},
 	}
 	if n.Type != "read" {
@@ -163,9 +165,9 @@ func fcmMessage(to Target, n Notification) (m *messaging.Message, size int) {
 			Notification: &messaging.WebpushNotification{Title: n.Title, Body: n.Body, Tag: n.Tag},
 		}
 	}
-	size = len(n.Title) + len(n.Body)
-	for k, v := range data {
-		size += len(k) + len(v)
+	for _, part := range []any{data, n.Title, n.Body} {
+		text, _ := json.Marshal(part) // it is strings
+		size += len(text)
 	}
 	return m, size
 }

@@ -30,7 +30,7 @@ func (s *Service) Routes(api huma.API) {
 	}, s.httpRemove)
 	huma.Register(api, huma.Operation{
 		OperationID: "test-device", Method: http.MethodPost, Path: "/devices/{id}/test", Tags: tags,
-		Summary: "Send a notification to one of my devices now", Description: "Answers with what the push service said; every five seconds at most.",
+		Summary: "Send a notification to one of my devices now", Description: "Answers with what the push service said; one every five seconds.",
 	}, s.httpTest)
 }
 

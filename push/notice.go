@@ -103,8 +103,8 @@ func (s *Service) leave(ctx context.Context, waiting []generation) error {
 	return s.check(ctx, all, comeBack)
 }
 
-// sweep looks, a few at a time, at all devices, for what a crash forgot; and removes what is
-// over. Beside that it notices what was read.
+// sweep looks, a few at a time, at all devices, for what a crash forgot and for what nobody
+// read; and removes what is over. Beside that it notices what was read elsewhere.
 func (s *Service) sweep(ctx context.Context) {
 	some := time.NewTicker(sweepPause)
 	read := time.NewTicker(readPause)
@@ -113,7 +113,9 @@ func (s *Service) sweep(ctx context.Context) {
 	trouble := outage{log: s.cfg.Logger, doing: "looking for forgotten notifications"}
 	var (
 		after     DeviceID
-		began     time.Time
+		began     time.Time // the round that goes on, or the last one
+		old       = ages{missing: comeBack, unread: unreadFor, since: life}
+		rows      = sweepRows
 		notBefore time.Time // raiseRead
 	)
 	for {
@@ -137,21 +139,26 @@ func (s *Service) sweep(ctx context.Context) {
 				if now.Sub(began) < sweepRound {
 					continue
 				}
+				// What was old enough in the last round was looked at then.
+				if !began.IsZero() {
+					old.since = now.Sub(began) + 2*unreadFor
+				}
 				began = now
 			}
 			var next DeviceID
-			if next, err = s.sweepSome(ctx, after, comeBack); err == nil {
-				after = next
+			if next, err = s.sweepSome(ctx, after, rows, old); err == nil {
+				after, rows = next, min(2*rows, sweepRows)
+			} else {
+				rows = max(rows/2, 1) // it may have been too many
 			}
 		}
 		trouble.note(ctx, err)
 	}
 }
 
-// sweepSome looks at the next devices and gives the last of them, or nothing at the end. It
-// leaves messages alone that are younger than age: those are noticed.
-func (s *Service) sweepSome(ctx context.Context, after DeviceID, age time.Duration) (DeviceID, error) {
-	ids, err := s.q.some(ctx, after, sweepRows)
+// sweepSome looks at the next devices and gives the last of them, or nothing at the end.
+func (s *Service) sweepSome(ctx context.Context, after DeviceID, rows int, old ages) (DeviceID, error) {
+	ids, err := s.q.some(ctx, after, rows)
 	if err != nil {
 		return after, fmt.Errorf("read devices: %w", err)
 	}
@@ -161,14 +168,14 @@ func (s *Service) sweepSome(ctx context.Context, after DeviceID, age time.Durati
 	if err := s.q.tidy(ctx, ids); err != nil {
 		return after, fmt.Errorf("remove what is over: %w", err)
 	}
-	n, err := s.q.raiseForgotten(ctx, ids, age)
+	n, err := s.q.raiseForgotten(ctx, ids, old)
 	if err != nil {
 		return after, fmt.Errorf("find what was forgotten: %w", err)
 	}
 	if n > 0 {
 		s.rouse()
 	}
-	if len(ids) < sweepRows {
+	if len(ids) < rows {
 		return DeviceID{}, nil
 	}
 	return ids[len(ids)-1], nil

@@ -241,7 +241,7 @@ func TestForgotten(t *testing.T) {
 		b.act(chat.Action{Kind: chat.KindReactionAdded, ConversationID: id, SenderID: ann.UserID, TargetSeq: seq, Emoji: "👍"})
 		b.act(chat.Action{Kind: chat.KindReactionRemoved, ConversationID: id, SenderID: ann.UserID, TargetSeq: seq, Emoji: "👍"})
 	}
-	if _, err := b.sweepSome(t.Context(), DeviceID{}, comeBack); err != nil {
+	if _, err := b.sweepSome(t.Context(), DeviceID{}, sweepRows, ages{missing: comeBack, unread: unreadFor, since: life}); err != nil {
 		t.Fatal(err)
 	}
 	if b.due() != 0 {
@@ -330,5 +330,105 @@ func TestOwedMeanwhile(t *testing.T) {
 	b.sends()
 	if p := phone.Pushes(); len(p) != 2 || p[0].Data.Count != 1 || p[1].Data.Count != 2 {
 		t.Fatalf("got %+v", p)
+	}
+}
+
+// A page that nobody looks at has the message: who has not read it after a minute is told of
+// it all the same. What was said long ago, and what they read since, stays quiet.
+func TestUnread(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ann, ben, carl := b.person("Ann"), b.person("Ben"), b.person("Carl")
+	phone, _ := b.browser(ben)
+	b.exec(`UPDATE devices SET created_at = now() - interval '1 day'`)
+	id, other := b.direct(ann, ben), b.direct(carl, ben)
+	b.say(ann, id, "one")
+	seq := b.say(ann, id, "two")
+	b.notices(id, seq)
+	b.marks(ben, id, seq, 0)
+	b.sends()
+	b.sweeps()
+	if b.due() != 0 || len(phone.Attempts()) != 0 {
+		t.Fatal("they were told at once of what they have")
+	}
+	age := func(id chat.ConversationID, by string) {
+		b.exec(`UPDATE entries SET created_at = now() - $2::interval WHERE conversation_id = $1`, id, by)
+	}
+	age(id, "61 seconds")
+	quiet := b.say(carl, other, "long ago")
+	b.marks(ben, other, quiet, 0)
+	age(other, "2 hours")
+	for range 3 {
+		b.sweeps()
+		b.sends()
+	}
+	if p := phone.Pushes(); len(p) != 1 || p[0].Data.Count != 2 || p[0].Data.Body != "2 new messages\ntwo" || p[0].Data.Seq != int64(seq) {
+		t.Fatalf("got %+v", p)
+	}
+
+	// Once more; by the time it is sent they read it.
+	seq = b.say(ann, id, "three")
+	b.marks(ben, id, seq, 0)
+	age(id, "61 seconds")
+	b.sweeps()
+	if b.due() != 1 {
+		t.Fatal("nothing is owed")
+	}
+	b.marks(ben, id, seq, seq)
+	b.sends()
+	b.sweeps()
+	if len(phone.Attempts()) != 1 || b.due() != 0 {
+		t.Error("they were told of what they read")
+	}
+}
+
+// A sweep looks where something was said since the last round, and no further.
+func TestSince(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ann, ben := b.person("Ann"), b.person("Ben")
+	b.browser(ben)
+	id := b.direct(ann, ben)
+	b.say(ann, id, "Hello")
+	b.exec(`UPDATE devices SET created_at = now() - interval '1 day'`)
+	b.exec(`UPDATE entries SET created_at = now() - interval '10 minutes'`)
+	b.exec(`UPDATE conversations SET last_entry_at = now() - interval '10 minutes'`)
+	look := func(since time.Duration) int {
+		t.Helper()
+		if _, err := b.sweepSome(t.Context(), DeviceID{}, sweepRows, ages{unread: unreadFor, since: since}); err != nil {
+			t.Fatal(err)
+		}
+		return b.due()
+	}
+	if n := look(5 * time.Minute); n != 0 {
+		t.Errorf("what is older than the last round was looked at again")
+	}
+	if n := look(15 * time.Minute); n != 1 {
+		t.Errorf("what was said since the last round was not found")
+	}
+}
+
+// More messages than anybody counts are more than anybody counts.
+func TestMany(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ann, ben := b.person("Ann"), b.person("Ben")
+	phone, _ := b.browser(ben)
+	id := b.direct(ann, ben)
+	for range countCap + 10 {
+		b.say(ann, id, "Hello")
+	}
+	gone := b.say(ann, id, "a slip")
+	b.act(chat.Action{Kind: chat.KindDelete, ConversationID: id, SenderID: ann.UserID, TargetSeq: gone})
+	b.notices(id, b.say(ann, id, "the last"))
+	b.sends()
+	if p := phone.Pushes(); len(p) != 1 || p[0].Data.Count != countCap || p[0].Data.Unread != countCap || p[0].Data.Body != "99+ new messages\nthe last" {
+		t.Fatalf("got %+v", p)
+	}
+	b.marks(ben, id, gone-2, gone-2)
+	b.notices(id, b.say(ann, id, "one more"))
+	b.sends()
+	if p := phone.Pushes(); len(p) != 2 || p[1].Data.Count != 3 || p[1].Data.Unread != 3 {
+		t.Fatalf("then %+v", p[1:])
 	}
 }

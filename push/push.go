@@ -2,7 +2,8 @@
 // key pair by which push services know this server, and the senders: Web Push and FCM.
 //
 // A notification is owed, not sent: whoever has a device, is a member, wants to be told, and
-// does not have a message a few seconds after its commit is owed one. It promises that what is
+// does not have a message a few seconds after its commit, or has not read it after a minute, is
+// owed one. It promises that what is
 // owed is attempted until the service takes it, the person has the message, or nobody needs it
 // any more, whatever crashes: at least once, one notification for a conversation, one thing at
 // a time for a device. It adds nothing to the way of a message but a note in memory.
@@ -45,6 +46,8 @@ type Service struct {
 	keys    vapidKeys
 	senders map[Kind]Sender
 	wake    chan struct{} // holds one when a device may be due
+	hosts   hosts
+	testing chan struct{} // holds one for each test that goes on
 
 	mu   sync.Mutex // guards said
 	said map[chat.ConversationID]span
@@ -62,8 +65,11 @@ const (
 	// comeBack is how long people have after a restart to come back and catch up by themselves:
 	// what nobody noticed is not owed before.
 	comeBack = 15 * time.Second
+	// unreadFor is how long what is delivered may wait to be read: then the person is told of it
+	// as if it were not. It may be a page nobody looks at that has it.
+	unreadFor = time.Minute
 	// sweepPause and sweepRows are how many devices are looked at, and how often, for what a
-	// crash forgot; sweepRound is how often each is at most.
+	// crash forgot and for what nobody read; sweepRound is how often each is at most.
 	sweepPause = 5 * time.Second
 	sweepRows  = 500
 	sweepRound = 30 * time.Second
@@ -77,7 +83,7 @@ const (
 
 // New makes a Service, and the server's key pair where there is none.
 func New(ctx context.Context, cfg Config) (*Service, error) {
-	s := &Service{cfg: cfg, q: queries{cfg.DB}, wake: make(chan struct{}, 1), said: make(map[chat.ConversationID]span)}
+	s := &Service{cfg: cfg, q: queries{cfg.DB}, wake: make(chan struct{}, 1), testing: make(chan struct{}, maxTests), said: make(map[chat.ConversationID]span)}
 	base := "" // outside of a request it is known only where it is configured
 	if cfg.PublicURL != nil {
 		base = cfg.PublicURL(ctx)

@@ -26,7 +26,7 @@ const (
 // marksOf looks up, one by one, how far the member m has the conversation, and what the device
 // d is owed of it already: what is owed comes after both.
 const marksOf = `
-    LEFT JOIN LATERAL (SELECT greatest(r.delivered_seq, r.read_seq) AS seq FROM receipts r
+    LEFT JOIN LATERAL (SELECT greatest(r.delivered_seq, r.read_seq) AS seq, r.read_seq FROM receipts r
         WHERE r.conversation_id = m.conversation_id AND r.user_id = m.user_id LIMIT 1) r ON true
     LEFT JOIN LATERAL (SELECT j.owed_seq AS seq FROM push_jobs j
         WHERE j.device_id = d.id AND j.conversation_id = m.conversation_id AND j.user_id = m.user_id LIMIT 1) j ON true`
@@ -36,10 +36,11 @@ const marksOf = `
 const foundIsOwed = `, locked AS MATERIALIZED (
     SELECT id FROM devices WHERE id = ANY(ARRAY(SELECT device_id FROM found)) ORDER BY id FOR UPDATE
 ), jobs AS (
-    INSERT INTO push_jobs AS j (device_id, conversation_id, user_id, owed_seq, clears)
-    SELECT f.device_id, f.conversation_id, f.user_id, f.seq, f.clears FROM found f JOIN locked l ON l.id = f.device_id
+    INSERT INTO push_jobs AS j (device_id, conversation_id, user_id, owed_seq, unread_seq, clears)
+    SELECT f.device_id, f.conversation_id, f.user_id, f.seq, CASE WHEN f.unread THEN f.seq ELSE 0 END, f.clears FROM found f JOIN locked l ON l.id = f.device_id
     ON CONFLICT (device_id, conversation_id) DO UPDATE
        SET owed_seq = excluded.owed_seq, user_id = excluded.user_id,
+           unread_seq = CASE WHEN j.user_id = excluded.user_id THEN greatest(j.unread_seq, excluded.unread_seq) ELSE excluded.unread_seq END,
            sent_seq = CASE WHEN j.user_id = excluded.user_id THEN j.sent_seq ELSE 0 END
      WHERE excluded.owed_seq > j.owed_seq OR excluded.user_id <> j.user_id
     RETURNING device_id
@@ -51,7 +52,7 @@ WHERE id = ANY(ARRAY(SELECT device_id FROM jobs))`
 // one seq to another.
 const raiseNoticed = `
 WITH found AS MATERIALIZED (
-    SELECT d.id AS device_id, m.conversation_id, m.user_id, e.seq, d.clears
+    SELECT d.id AS device_id, m.conversation_id, m.user_id, e.seq, false AS unread, d.clears
     FROM unnest($2::uuid[], $3::bigint[], $4::bigint[]) AS i(conversation_id, first, last)
     CROSS JOIN LATERAL (SELECT * FROM members x WHERE x.conversation_id = i.conversation_id AND x.until_seq IS NULL OFFSET 0) m
     CROSS JOIN LATERAL (SELECT id, created_at, kind = 'fcm' AND platform <> 'web' AS clears FROM devices x WHERE x.user_id = m.user_id OFFSET 0) d` + marksOf + `
@@ -90,27 +91,37 @@ func (q queries) some(ctx context.Context, after DeviceID, limit int) ([]DeviceI
 	return pgx.CollectRows(rows, pgx.RowTo[DeviceID])
 }
 
-// raiseForgotten looks at all conversations of the owners of some devices, at the last few
-// hundred entries that they do not have.
+// raiseForgotten looks at the conversations of the owners of some devices in which something
+// was said within $4 seconds: at the last few hundred entries that they do not have and that
+// are older than $3 seconds, or that are older than $5 seconds, of the last hour, and not read.
 const raiseForgotten = `
 WITH found AS MATERIALIZED (
-    SELECT d.id AS device_id, m.conversation_id, m.user_id, e.seq, d.clears
+    SELECT d.id AS device_id, m.conversation_id, m.user_id, e.seq, e.unread, d.clears
     FROM unnest($2::uuid[]) AS i(id)
     CROSS JOIN LATERAL (SELECT id, user_id, created_at, kind = 'fcm' AND platform <> 'web' AS clears FROM devices x WHERE x.id = i.id OFFSET 0) d
     CROSS JOIN LATERAL (SELECT * FROM members x WHERE x.user_id = d.user_id AND x.until_seq IS NULL OFFSET 0) m
-    CROSS JOIN LATERAL (SELECT last_seq FROM conversations x WHERE x.id = m.conversation_id OFFSET 0) c` + marksOf + `
+    CROSS JOIN LATERAL (SELECT last_seq, last_entry_at FROM conversations x WHERE x.id = m.conversation_id OFFSET 0) c` + marksOf + `
     CROSS JOIN LATERAL (
-        SELECT e.seq FROM (
-            SELECT * FROM entries x WHERE x.conversation_id = m.conversation_id AND x.seq > greatest(m.joined_seq, r.seq, j.seq)
+        SELECT e.seq, e.unread FROM (
+            SELECT *, created_at <= now() - make_interval(secs => $5) AND created_at > now() - interval '1 hour' AS unread
+            FROM entries x WHERE x.conversation_id = m.conversation_id AND x.seq > greatest(m.joined_seq, r.read_seq, j.seq)
             ORDER BY x.seq DESC LIMIT 300) e
-        WHERE e.created_at <= now() - make_interval(secs => $3) AND ` + isOwed + `
+        WHERE (e.unread OR e.seq > coalesce(r.seq, 0) AND e.created_at <= now() - make_interval(secs => $3)) AND ` + isOwed + `
         ORDER BY e.seq DESC LIMIT 1) e
-    WHERE c.last_seq > greatest(m.joined_seq, r.seq, j.seq) AND ` + isTold + `
+    WHERE ` + isTold + ` AND c.last_entry_at > now() - make_interval(secs => $4) AND c.last_seq > greatest(m.joined_seq, j.seq,
+        CASE WHEN c.last_entry_at > now() - interval '1 hour' THEN r.read_seq ELSE r.seq END)
 )` + foundIsOwed
 
+// ages are which messages a sweep looks at.
+type ages struct {
+	missing time.Duration // those that are older and not delivered
+	unread  time.Duration // and those that are older and not read
+	since   time.Duration // of conversations in which something was said since
+}
+
 // raiseForgotten gives how many of the devices are owed something that nobody has noticed.
-func (q queries) raiseForgotten(ctx context.Context, ids []DeviceID, age time.Duration) (int, error) {
-	tag, err := q.db.Exec(ctx, raiseForgotten, 0.0, ids, age.Seconds())
+func (q queries) raiseForgotten(ctx context.Context, ids []DeviceID, a ages) (int, error) {
+	tag, err := q.db.Exec(ctx, raiseForgotten, 0.0, ids, a.missing.Seconds(), a.since.Seconds(), a.unread.Seconds())
 	return int(tag.RowsAffected()), err
 }
 

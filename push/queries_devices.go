@@ -11,10 +11,14 @@ import (
 )
 
 const (
+	// One at a time, or together they have too many.
+	lockOwner = `SELECT FROM users WHERE id = $1 FOR NO KEY UPDATE`
+
 	// Whoever had the device before has it no more.
 	deleteMoved = `DELETE FROM devices WHERE kind = $1 AND address = $2 AND user_id <> $3`
 
-	// What becomes of a turn that began before a device changed is not for the new one.
+	// What becomes of a turn that began before a device changed is not for the new one, and what
+	// the old one had to wait for neither.
 	insertDevice = `
 WITH made AS (
     INSERT INTO devices AS d (id, user_id, session_id, kind, platform, address, p256dh, auth, origin)
@@ -23,7 +27,9 @@ WITH made AS (
     ON CONFLICT (kind, address) DO UPDATE
        SET user_id = excluded.user_id, session_id = excluded.session_id, platform = excluded.platform,
            p256dh = excluded.p256dh, auth = excluded.auth, origin = excluded.origin,
-           lease = CASE WHEN (d.session_id, d.p256dh, d.auth) = (excluded.session_id, excluded.p256dh, excluded.auth) THEN d.lease END
+           lease = CASE WHEN (d.session_id, d.p256dh, d.auth) = (excluded.session_id, excluded.p256dh, excluded.auth) THEN d.lease END,
+           due_at = CASE WHEN (d.session_id, d.p256dh, d.auth) = (excluded.session_id, excluded.p256dh, excluded.auth) THEN d.due_at
+                         WHEN d.due_at IS NOT NULL THEN now() END
     RETURNING *
 )
 SELECT ` + deviceColumns + ` FROM made d JOIN sessions s ON s.id = d.session_id`
@@ -35,6 +41,7 @@ SELECT ` + deviceColumns + ` FROM made d JOIN sessions s ON s.id = d.session_id`
 // too many devices.
 func (q queries) register(ctx context.Context, who accounts.Identity, t Target, limit int) (d Device, ok bool, err error) {
 	b := &pgx.Batch{}
+	b.Queue(lockOwner, who.UserID)
 	b.Queue(deleteMoved, t.Kind, t.Address, who.UserID)
 	b.Queue(insertDevice, t.Kind, t.Address, t.ID, who.UserID, who.SessionID, t.Platform, t.P256dh, t.Auth, t.Origin, limit).Query(func(r pgx.Rows) (err error) {
 		list, err := pgx.CollectRows(r, scanDevice)
@@ -75,10 +82,11 @@ func (q queries) remove(ctx context.Context, user accounts.UserID, id DeviceID) 
 const (
 	targetColumns = `d.id, d.kind, d.platform, d.address, d.p256dh, d.auth, d.origin`
 
-	// It is where the statement finds out whether it was tested just now that it is noted.
+	// It is where the statement finds out whether one was tested just now that it is noted.
 	useForTest = `
 UPDATE devices d SET tested_at = now()
-WHERE id = $1 AND user_id = $2 AND (tested_at IS NULL OR tested_at <= now() - make_interval(secs => $3))
+WHERE id = $1 AND user_id = $2 AND NOT EXISTS (
+    SELECT FROM devices o WHERE o.user_id = $2 AND o.tested_at > now() - make_interval(secs => $3))
 RETURNING ` + targetColumns
 
 	selectOwned = `SELECT EXISTS (SELECT FROM devices WHERE id = $1 AND user_id = $2)`

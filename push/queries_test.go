@@ -14,7 +14,7 @@ func TestStatements(t *testing.T) {
 	statements := map[string]string{
 		"raiseNoticed": raiseNoticed, "selectSome": selectSome, "raiseForgotten": raiseForgotten, "raiseRead": raiseRead,
 		"deleteEnded": deleteEnded, "deleteSettled": deleteSettled, "insertKeys": insertKeys, "selectKeys": selectKeys,
-		"deleteMoved": deleteMoved, "insertDevice": insertDevice, "selectDevices": selectDevices, "deleteDevice": deleteDevice,
+		"lockOwner": lockOwner, "deleteMoved": deleteMoved, "insertDevice": insertDevice, "selectDevices": selectDevices, "deleteDevice": deleteDevice,
 		"useForTest": useForTest, "selectOwned": selectOwned, "updateTested": updateTested,
 		"useDue": useDue, "selectLive": selectLive, "selectOwed": selectOwed, "lockDevices": lockDevices, "updateTurns": updateTurns,
 		"updateJobs": updateJobs, "deleteRead": deleteRead, "deleteGone": deleteGone,
@@ -27,6 +27,9 @@ func TestStatements(t *testing.T) {
 		`INSERT INTO conversations (id, kind, last_seq) SELECT gen_random_uuid(), 'group', 5 FROM generate_series(1, 200)`,
 		`INSERT INTO members (conversation_id, user_id, role, from_seq)
 			SELECT c.id, u.id, 'member', 1 FROM conversations c CROSS JOIN LATERAL (SELECT id FROM users WHERE id > c.id ORDER BY id LIMIT 20) u`,
+		`INSERT INTO entries (conversation_id, seq, kind, sender_id, client_id, body, created_at)
+			SELECT c.id, n, 'message', (SELECT user_id FROM members WHERE conversation_id = c.id LIMIT 1), gen_random_uuid(), 'Hello', now()
+			FROM conversations c CROSS JOIN generate_series(1, 40) n`,
 		`INSERT INTO devices (id, user_id, session_id, kind, address) SELECT gen_random_uuid(), user_id, id, 'webpush', id::text FROM sessions`,
 		`INSERT INTO push_jobs (device_id, conversation_id, user_id, owed_seq, clears)
 			SELECT d.id, m.conversation_id, d.user_id, 1, false FROM devices d JOIN members m ON m.user_id = d.user_id`,

@@ -145,6 +145,33 @@ func TestTakenOver(t *testing.T) {
 	}
 }
 
+// Who lost a turn to somebody else has nothing to say about it: not that the device was told.
+func TestLostTurn(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ann, ben := b.person("Ann"), b.person("Ben")
+	phone, _ := b.browser(ben)
+	id := b.direct(ann, ben)
+	b.notices(id, b.say(ann, id, "one"))
+	turns, err := b.claim(t.Context(), 10)
+	if err != nil || len(turns) != 1 {
+		t.Fatalf("%d turns: %v", len(turns), err)
+	}
+	r := b.serve(t.Context(), turns[0])
+	// Meanwhile the browser has other keys: what was sent it cannot read.
+	other := b.web.Subscribe()
+	if _, err := b.Register(t.Context(), ben, Target{Kind: KindWebPush, Address: phone.Endpoint, P256dh: other.P256dh, Auth: other.Auth}); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.q.record(t.Context(), []result{r}); err != nil {
+		t.Fatal(err)
+	}
+	phone.Answer(answer(201, ""))
+	if b.due() != 1 || len(b.sends()) != 1 || len(phone.Attempts()) != 2 {
+		t.Error("what the device cannot read counts as told")
+	}
+}
+
 // What was said just before the end is left to whoever is there, for who does not come back.
 func TestLeft(t *testing.T) {
 	t.Parallel()

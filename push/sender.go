@@ -3,6 +3,7 @@ package push
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"time"
 
 	"parley/chat"
@@ -47,13 +48,20 @@ type Answer struct {
 	Reason     string        // in words, if it was not accepted; without what is secret
 }
 
+// refused says whether the service found fault with the notification itself.
+func (a Answer) refused() bool {
+	return a.Outcome == TooLarge || a.Status == http.StatusBadRequest || a.Status == http.StatusRequestEntityTooLarge
+}
+
 const (
 	// life is how long a notification matters: push services keep it for as long.
 	life = 7 * 24 * time.Hour
 	// appName is what notifications are from that do not say more.
 	appName = "Parley"
-	// shortest is what notifications without text say.
+	// newMessage is what notifications without text say.
 	newMessage = "New message"
+	// countCap is how many messages of a conversation are counted.
+	countCap = 100
 )
 
 // message is what a device is told of a conversation; generic leaves out who wrote what.
@@ -70,6 +78,9 @@ func (t *turn) message(j job, generic bool) Notification {
 	several := ""
 	if j.count > 1 {
 		several = fmt.Sprintf("%d new messages", j.count)
+		if j.count >= countCap {
+			several = fmt.Sprintf("%d+ new messages", countCap-1)
+		}
 		n.Body = several
 	}
 	if generic {

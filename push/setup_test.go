@@ -181,13 +181,13 @@ func (b *bundle) notices(last chat.ConversationID, seq chat.Seq) {
 	}
 }
 
-// sweeps looks at all devices for what was forgotten.
+// sweeps looks at all devices for what was forgotten, and for what was not read for a minute.
 func (b *bundle) sweeps() {
 	b.t.Helper()
 	var after DeviceID
 	for {
 		var err error
-		if after, err = b.sweepSome(b.t.Context(), after, 0); err != nil {
+		if after, err = b.sweepSome(b.t.Context(), after, 100, ages{missing: 0, unread: unreadFor, since: life}); err != nil {
 			b.t.Fatal(err)
 		}
 		if after.IsZero() {

@@ -1,7 +1,7 @@
 package push
 
 import (
-	"cmp"
+	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -23,6 +23,9 @@ import (
 // sendTimeout is how long a push service has to take a notification.
 const sendTimeout = 10 * time.Second
 
+// longestRetry is the longest that a push service is believed to need.
+const longestRetry = 6 * time.Hour
+
 // webPush sends by Web Push: RFC 8030, encrypted as RFC 8291 says, known by RFC 8292.
 type webPush struct {
 	keys   vapidKeys
@@ -38,7 +41,7 @@ func newWebPush(keys vapidKeys, base string, allowPrivate bool) *webPush {
 func (w *webPush) Send(ctx context.Context, to Target, n Notification) Answer {
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
-	payload, err := json.Marshal(n)
+	payload, err := encode(n)
 	if err != nil {
 		return Answer{Reason: "the notification could not be written"}
 	}
@@ -53,7 +56,7 @@ func (w *webPush) Send(ctx context.Context, to Target, n Notification) Answer {
 		// It is padded to this, so that its length tells nothing; short ones for services that
 		// take no more.
 		RecordSize:      recordSize(len(payload)),
-		Subscriber:      subject(cmp.Or(w.base, to.Origin)),
+		Subscriber:      subject(w.base, to.Origin),
 		VAPIDPublicKey:  w.keys.public,
 		VAPIDPrivateKey: w.keys.private,
 	})
@@ -80,6 +83,15 @@ func (w *webPush) Send(ctx context.Context, to Target, n Notification) Answer {
 	return a
 }
 
+// encode writes a notification as JSON, without escapes for HTML, which would take room.
+func encode(n Notification) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	err := e.Encode(n)
+	return bytes.TrimSpace(b.Bytes()), err
+}
+
 // recordSize is how long an encrypted notification becomes, its header included: half of what
 // services have to take (RFC 8030, 7.2), or all of it.
 func recordSize(payload int) uint32 {
@@ -102,9 +114,11 @@ func (w *webPush) topic(to Target, n Notification) string {
 // subject is whom a push service may turn to (RFC 8292, 2.1): the address the server is
 // reached at. Push services refuse what is neither https nor mail, and Apple's what is local
 // too; but browsers give no subscription that Apple serves to a page that is not https.
-func subject(origin string) string {
-	if u, err := url.Parse(origin); err == nil && u.Scheme == "https" {
-		return origin
+func subject(origins ...string) string {
+	for _, origin := range origins {
+		if u, err := url.Parse(origin); err == nil && u.Scheme == "https" {
+			return origin
+		}
 	}
 	return "https://localhost"
 }
@@ -133,10 +147,13 @@ func unreachable(err error) string {
 func retryAfter(h http.Header, now time.Time) time.Duration {
 	text := strings.TrimSpace(h.Get("Retry-After"))
 	if s, err := strconv.ParseUint(text, 10, 31); err == nil {
-		return min(time.Duration(s)*time.Second, life)
+		return min(time.Duration(s)*time.Second, longestRetry)
 	}
 	if at, err := http.ParseTime(text); err == nil {
-		return min(max(at.Sub(now), 0), life)
+		if there, err := http.ParseTime(h.Get("Date")); err == nil {
+			now = there // whose clock it is
+		}
+		return min(max(at.Sub(now), 0), longestRetry)
 	}
 	return 0
 }

@@ -56,6 +56,13 @@ func IsUniqueViolation(err error, constraint string) bool {
 	return ok && pg.Code == pgerrcode.UniqueViolation && (constraint == "" || pg.ConstraintName == constraint)
 }
 
+// TimedOut tells whether a statement was ended because it took longer than it may: with less
+// to look at it may succeed.
+func TimedOut(err error) bool {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && pg.Code == pgerrcode.QueryCanceled
+}
+
 // classify gives the problem a database error is to a caller, nil for another error, and
 // whether it is transient.
 func classify(err error) (p *problem.Error, transient bool) {
