@@ -141,7 +141,7 @@ func (s *Service) sweep(ctx context.Context) {
 				}
 				// What was old enough in the last round was looked at then.
 				if !began.IsZero() {
-					old.since = now.Sub(began) + 2*unreadFor
+					old.since = max(time.Hour, now.Sub(began)+2*unreadFor) // an hour: raiseForgotten
 				}
 				began = now
 			}

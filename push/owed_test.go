@@ -366,8 +366,24 @@ func TestUnread(t *testing.T) {
 		t.Fatalf("got %+v", p)
 	}
 
-	// Once more; by the time it is sent they read it.
+	// Whoever reads something else is here, and is told when they are so no more.
 	seq = b.say(ann, id, "three")
+	b.marks(ben, id, seq, 0)
+	age(id, "61 seconds")
+	b.exec(`UPDATE receipts SET read_at = now() WHERE conversation_id = $1`, other)
+	b.sweeps()
+	if b.due() != 0 {
+		t.Error("who is here is told of what they did not read yet")
+	}
+	b.exec(`UPDATE receipts SET read_at = now() - interval '61 seconds' WHERE conversation_id = $1`, other)
+	b.sweeps()
+	b.sends()
+	if p := phone.Pushes(); len(p) != 2 || p[1].Data.Count != 3 {
+		t.Fatalf("then %+v", p[1:])
+	}
+
+	// Once more; by the time it is sent they read it.
+	seq = b.say(ann, id, "four")
 	b.marks(ben, id, seq, 0)
 	age(id, "61 seconds")
 	b.sweeps()
@@ -377,7 +393,7 @@ func TestUnread(t *testing.T) {
 	b.marks(ben, id, seq, seq)
 	b.sends()
 	b.sweeps()
-	if len(phone.Attempts()) != 1 || b.due() != 0 {
+	if len(phone.Attempts()) != 2 || b.due() != 0 {
 		t.Error("they were told of what they read")
 	}
 }

@@ -93,7 +93,8 @@ func (q queries) some(ctx context.Context, after DeviceID, limit int) ([]DeviceI
 
 // raiseForgotten looks at the conversations of the owners of some devices in which something
 // was said within $4 seconds: at the last few hundred entries that they do not have and that
-// are older than $3 seconds, or that are older than $5 seconds, of the last hour, and not read.
+// are older than $3 seconds; or that they have and did not read, older than $5 seconds and of
+// the last hour, unless they read something else within $5 seconds: then they are here.
 const raiseForgotten = `
 WITH found AS MATERIALIZED (
     SELECT d.id AS device_id, m.conversation_id, m.user_id, e.seq, e.unread, d.clears
@@ -103,12 +104,18 @@ WITH found AS MATERIALIZED (
     CROSS JOIN LATERAL (SELECT last_seq, last_entry_at FROM conversations x WHERE x.id = m.conversation_id OFFSET 0) c` + marksOf + `
     CROSS JOIN LATERAL (
         SELECT e.seq, e.unread FROM (
-            SELECT *, created_at <= now() - make_interval(secs => $5) AND created_at > now() - interval '1 hour' AS unread
+            SELECT *, seq <= coalesce(r.seq, 0) AS unread
             FROM entries x WHERE x.conversation_id = m.conversation_id AND x.seq > greatest(m.joined_seq, r.read_seq, j.seq)
             ORDER BY x.seq DESC LIMIT 300) e
-        WHERE (e.unread OR e.seq > coalesce(r.seq, 0) AND e.created_at <= now() - make_interval(secs => $3)) AND ` + isOwed + `
+        WHERE CASE WHEN e.unread THEN e.created_at <= now() - make_interval(secs => $5) AND e.created_at > now() - interval '1 hour'
+              ELSE e.created_at <= now() - make_interval(secs => $3) END
+          AND ` + isOwed + `
         ORDER BY e.seq DESC LIMIT 1) e
-    WHERE ` + isTold + ` AND c.last_entry_at > now() - make_interval(secs => $4) AND c.last_seq > greatest(m.joined_seq, j.seq,
+    WHERE ` + isTold + ` AND NOT (e.unread AND EXISTS (
+        SELECT FROM (SELECT x.conversation_id FROM members x WHERE x.user_id = d.user_id AND x.until_seq IS NULL OFFSET 0) x
+        CROSS JOIN LATERAL (SELECT FROM receipts r WHERE r.conversation_id = x.conversation_id AND r.user_id = d.user_id
+            AND r.read_at > now() - make_interval(secs => $5) LIMIT 1) y))
+      AND c.last_entry_at > now() - make_interval(secs => $4) AND c.last_seq > greatest(m.joined_seq, j.seq,
         CASE WHEN c.last_entry_at > now() - interval '1 hour' THEN r.read_seq ELSE r.seq END)
 )` + foundIsOwed
 

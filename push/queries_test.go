@@ -28,7 +28,7 @@ func TestStatements(t *testing.T) {
 		`INSERT INTO members (conversation_id, user_id, role, from_seq)
 			SELECT c.id, u.id, 'member', 1 FROM conversations c CROSS JOIN LATERAL (SELECT id FROM users WHERE id > c.id ORDER BY id LIMIT 20) u`,
 		`INSERT INTO entries (conversation_id, seq, kind, sender_id, client_id, body, created_at)
-			SELECT c.id, n, 'message', (SELECT user_id FROM members WHERE conversation_id = c.id LIMIT 1), gen_random_uuid(), 'Hello', now()
+			SELECT c.id, n, 'message', coalesce((SELECT user_id FROM members WHERE conversation_id = c.id LIMIT 1), c.id), gen_random_uuid(), 'Hello', now()
 			FROM conversations c CROSS JOIN generate_series(1, 40) n`,
 		`INSERT INTO devices (id, user_id, session_id, kind, address) SELECT gen_random_uuid(), user_id, id, 'webpush', id::text FROM sessions`,
 		`INSERT INTO push_jobs (device_id, conversation_id, user_id, owed_seq, clears)
