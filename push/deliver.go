@@ -18,10 +18,12 @@ const (
 	// slots is how many devices are sent to at a time, beside those whose turn takes long. Most
 	// of the time of a turn is spent waiting for a push service.
 	slots = 256
-	// lookRows is of how many devices one statement finds out what is owed.
-	lookRows = 64
-	// turnTimeout bounds all that is sent to a device in one turn; leaseTime is a little longer
-	// than a turn and what comes after take, and how long a crash delays what it cut off.
+	// lookRows is of how many devices one statement finds out what is owed, and lookTimeout how
+	// long it may take for that before it is found out for fewer.
+	lookRows    = 64
+	lookTimeout = time.Second
+	// turnTimeout bounds a turn, from when the device was taken to the last that is sent to it;
+	// leaseTime is a little longer, and how long a crash delays what it cut off.
 	turnTimeout = 20 * time.Second
 	leaseTime   = 30 * time.Second
 	// poll is how often devices are looked for that are due: again, or by another replica.
@@ -35,8 +37,6 @@ const (
 	// firstWait and longestWait bound the time between attempts, which doubles each time.
 	firstWait   = 2 * time.Second
 	longestWait = 15 * time.Minute
-	// refusals is how many notifications a push service may refuse before the rest waits too.
-	refusals = 3
 )
 
 // result is what became of a turn.
@@ -64,14 +64,30 @@ func (s *Service) deliver(ctx context.Context) {
 	}()
 	free := make(chan struct{}, slots)
 	var turns sync.WaitGroup
-	s.dispatch(ctx, free, func(t *turn) {
+	// Who has to wait for a push service leaves their place to another.
+	begin := func(t *turn) {
+		leave := sync.OnceFunc(func() { <-free })
+		t.waits = leave
+		if r, ok := s.serve(sending, t); ok {
+			results <- r
+		}
+		s.hosts.leave(hostOf(t.Target))
+		leave()
+	}
+	s.dispatch(ctx, free, func(some []*turn) {
 		turns.Go(func() {
-			// Who has to wait for a push service leaves their place to another. How many do is
-			// bounded by hosts, and by how long a turn may take.
-			leave := sync.OnceFunc(func() { <-free })
-			t.waits = leave
-			results <- s.serve(sending, t)
-			leave()
+			entered := some[:0]
+			for _, t := range some {
+				if wait, ok := s.hosts.enter(hostOf(t.Target)); ok {
+					entered = append(entered, t)
+				} else {
+					results <- result{turn: t, wait: wait, idle: true}
+					<-free
+				}
+			}
+			if len(entered) > 0 {
+				s.look(sending, entered, func(t *turn) { turns.Go(func() { begin(t) }) })
+			}
 		})
 	})
 	ended := time.AfterFunc(farewell, cut)
@@ -82,89 +98,87 @@ func (s *Service) deliver(ctx context.Context) {
 }
 
 // dispatch starts turns as long as there is room in the channel.
-func (s *Service) dispatch(ctx context.Context, room chan struct{}, start func(*turn)) {
+func (s *Service) dispatch(ctx context.Context, room chan struct{}, start func([]*turn)) {
 	trouble := outage{log: s.cfg.Logger, doing: "looking for devices that are due"}
 	again := time.NewTicker(poll)
 	defer again.Stop()
 	for ctx.Err() == nil {
 		more := false
-		if n := slots - len(room); n > 0 {
-			turns, err := s.claim(ctx, n)
+		if n := min(slots-len(room), lookRows); n > 0 {
+			turns, err := s.q.claim(ctx, n, leaseTime)
 			trouble.note(ctx, err)
-			for _, t := range turns {
-				room <- struct{}{}
-				start(t)
+			if len(turns) > 0 {
+				for range turns {
+					room <- struct{}{}
+				}
+				start(turns)
 			}
-			more = err == nil && len(turns) == n
+			more = len(turns) == n
 		}
-		if more {
-			// There may be more, and room for them soon.
-			select {
-			case <-ctx.Done():
-			case <-time.After(collect):
-			}
+		if more && len(room) < slots {
 			continue
+		}
+		var soon <-chan time.Time
+		if more { // there may be more, and room for them before long
+			soon = time.After(collect)
 		}
 		select {
 		case <-ctx.Done():
 		case <-s.wake:
 		case <-again.C:
+		case <-soon:
 		}
 	}
 }
 
-// claim takes devices that are due and finds out what is to be sent to them.
-func (s *Service) claim(ctx context.Context, limit int) ([]*turn, error) {
-	turns, err := s.q.claim(ctx, limit, leaseTime)
-	if err != nil {
-		return nil, fmt.Errorf("take devices: %w", err)
-	}
-	for some := range slices.Chunk(turns, lookRows) {
-		if err := s.look(ctx, some); err != nil {
-			return nil, fmt.Errorf("read what is owed: %w", err) // they come up again when the lease ends
-		}
-	}
-	return turns, nil
-}
-
-// look fills in what is to be sent in each turn. If that takes too long for so many, it looks
-// at fewer at a time; one for which it does by itself waits, and holds up no other.
-func (s *Service) look(ctx context.Context, turns []*turn) error {
+// look finds out what is to be sent in each turn, and starts it. If that takes too long for so
+// many, it looks at fewer at a time; one for which it does by itself waits. What cannot be found
+// out comes up again when the lease ends.
+func (s *Service) look(ctx context.Context, turns []*turn, start func(*turn)) {
 	err := s.q.look(ctx, turns)
-	if err == nil || !store.TimedOut(err) {
-		return err
-	}
-	if len(turns) == 1 {
-		turns[0].unseen = true
+	switch {
+	case err == nil:
+		for _, t := range turns {
+			start(t)
+		}
+	case store.TimedOut(err) && len(turns) == 1:
 		s.cfg.Logger.Warn("what is owed to a device takes too long to be found out", "device", turns[0].ID, "err", err)
-		return nil
+		turns[0].state = tooMuch
+		start(turns[0])
+	case store.TimedOut(err) && time.Since(turns[0].taken) < turnTimeout/2:
+		half := len(turns) / 2
+		s.look(ctx, turns[:half], start)
+		s.look(ctx, turns[half:], start)
+	default:
+		s.cfg.Logger.Warn("what is owed cannot be found out: trying again", "devices", len(turns), "err", err)
+		for _, t := range turns {
+			t.state = unknown
+			start(t)
+		}
 	}
-	half := len(turns) / 2
-	return cmp.Or(s.look(ctx, turns[:half]), s.look(ctx, turns[half:]))
 }
 
-// serve sends a device what is owed to it, one after the other, until something fails.
-func (s *Service) serve(ctx context.Context, t *turn) result {
-	r := result{turn: t, gone: !t.live && !t.unseen}
-	if r.gone {
-		return r
-	}
-	if t.unseen {
+// serve sends a device what is owed to it, one after the other, until something fails. False:
+// that is not known, and nothing is to be written.
+func (s *Service) serve(ctx context.Context, t *turn) (r result, ok bool) {
+	r.turn = t
+	switch t.state {
+	case unknown:
+		return r, false
+	case tooMuch:
 		r.wait = backoff(t.attempts)
-		return r
+		return r, true
+	case over:
+		r.gone = true
+		return r, true
 	}
-	service := hostOf(t.Target)
-	if !s.hosts.enter(service) {
-		r.wait, r.idle = held+rand.N(held), true
-		return r
-	}
-	defer s.hosts.leave(service)
-	ctx, cancel := context.WithTimeout(ctx, turnTimeout)
+	ctx, cancel := context.WithDeadline(ctx, t.taken.Add(turnTimeout))
 	defer cancel()
-	// What was said last matters most, if it cannot all be told.
-	slices.SortStableFunc(t.jobs, func(a, b job) int { return b.at.Compare(a.at) })
+	// What was said last matters most, if it cannot all be told; what was read matters least.
+	slices.SortStableFunc(t.jobs, func(a, b job) int {
+		return cmp.Or(cmp.Compare(min(b.count, 1), min(a.count, 1)), b.at.Compare(a.at))
+	})
 	told := make(map[chat.ConversationID]bool, len(t.jobs))
-	refused := 0
 	for _, j := range t.jobs {
 		var n Notification
 		switch {
@@ -178,30 +192,26 @@ func (s *Service) serve(ctx context.Context, t *turn) result {
 			continue
 		}
 		a := s.send(ctx, t.Target, n, t.waits)
-		if n.Type == "message" && a.refused() {
+		if n.Type == "message" && a.Outcome == Refused {
 			short := t.message(j, true)
 			short.Read = nil
 			a = s.send(ctx, t.Target, short, t.waits)
 		}
 		if a.Outcome == Later && ctx.Err() != nil { // the server stops, or the turn has had its time
-			r.wait, r.idle = max(r.wait, time.Second), r.failure == ""
-			return r
+			r.wait, r.idle = time.Second, r.failure == ""
+			return r, true
 		}
 		r.failure = cmp.Or(a.Reason, r.failure)
 		switch a.Outcome {
 		case Accepted:
 			r.sent = true
-		case TooLarge: // however short: it will not have this one
+		case Refused: // even without text: it will not have this one
 		case Gone:
 			r.gone = true
-			return r
+			return r, true
 		case Later:
-			r.wait = max(r.wait, backoff(t.attempts), a.RetryAfter)
-			// It may be about this one alone: then it does not hold up the others.
-			if refused++; !a.refused() || refused == refusals {
-				return r
-			}
-			continue
+			r.wait = max(backoff(t.attempts), a.RetryAfter)
+			return r, true
 		}
 		if n.Type == "read" {
 			j.seq = j.sent
@@ -218,7 +228,7 @@ func (s *Service) serve(ctx context.Context, t *turn) result {
 			}
 		}
 	}
-	return r
+	return r, true
 }
 
 // send hands a notification to the sender of the device's kind. It notes, and calls waits, if
@@ -231,12 +241,16 @@ func (s *Service) send(ctx context.Context, to Target, n Notification, waits fun
 	if sender == nil {
 		return Answer{Reason: errNoFCM.Detail}
 	}
+	service := hostOf(to)
 	long := time.AfterFunc(prompt, func() {
-		s.hosts.wasSlow(hostOf(to))
+		s.hosts.wasSlow(service)
 		waits()
 	})
-	defer long.Stop()
-	return sender.Send(ctx, to, n)
+	a := sender.Send(ctx, to, n)
+	if long.Stop() {
+		s.hosts.wasPrompt(service)
+	}
+	return a
 }
 
 // backoff is how long to wait after so many attempts in vain: twice as long each time, and

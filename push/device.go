@@ -68,6 +68,7 @@ const (
 var (
 	errNoDevice = problem.New(problem.NotFound, "You have no such device.")
 	errTooMany  = problem.Newf(problem.TooLarge, "One person has %d devices at most; remove one.", maxDevices)
+	errBusy     = &problem.Error{Code: problem.RateLimited, Detail: "Too many devices are being tested right now.", RetryAfter: testPause}
 	errTooSoon  = &problem.Error{Code: problem.RateLimited, Detail: "A device was tested just now.", RetryAfter: testPause}
 	errNoFCM    = refuse("kind", "This server is not set up for FCM.")
 )
@@ -185,7 +186,7 @@ func (s *Service) Test(ctx context.Context, user accounts.UserID, id DeviceID) (
 	case s.testing <- struct{}{}:
 		defer func() { <-s.testing }()
 	default:
-		return Tested{}, errTooSoon
+		return Tested{}, errBusy
 	}
 	t, ok, err := s.q.useForTest(ctx, user, id, pause)
 	if err != nil {

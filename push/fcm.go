@@ -85,7 +85,7 @@ func newFCM(ctx context.Context, account []byte, endpoint string) (*fcmSender, e
 func (f *fcmSender) Send(ctx context.Context, to Target, n Notification) Answer {
 	m, size := fcmMessage(to, n)
 	if size > fcmLargest {
-		return Answer{Outcome: TooLarge, Reason: "the notification is too long"}
+		return Answer{Outcome: Refused, Reason: "the notification is too long"}
 	}
 	ctx, cancel := context.WithTimeout(ctx, fcmTimeout)
 	defer cancel()
@@ -115,8 +115,8 @@ func (f *fcmSender) Send(ctx context.Context, to Target, n Notification) Answer 
 		a.Reason = strings.Replace(unreachable(transport), "the push service", "FCM", 1)
 	case status == 0:
 		a.Reason = "FCM's library refused the notification"
-	case status == http.StatusRequestEntityTooLarge:
-		a.Outcome = TooLarge
+	case messaging.IsInvalidArgument(err), status == http.StatusRequestEntityTooLarge:
+		a.Outcome = Refused
 	case status == http.StatusTooManyRequests && retryAfter == 0:
 		a.RetryAfter = fcmQuota
 	}

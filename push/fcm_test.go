@@ -7,10 +7,12 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"parley/accounts"
+	"parley/chat"
 	"parley/parleytest"
 	"parley/problem"
 	"parley/store/storetest"
@@ -103,6 +105,39 @@ func TestFCM(t *testing.T) {
 	}
 }
 
+// What there is to say comes before what there is to take away, and does not wait for it.
+func TestReadComesLast(t *testing.T) {
+	t.Parallel()
+	b, f := withFCM(t)
+	ben := b.person("Ben")
+	phone, _ := b.phone(f, ben, "android")
+	var last chat.ConversationID
+	var seq chat.Seq
+	for _, name := range []string{"Ann", "Carl", "Dora", "Eve"} {
+		other := b.person(name)
+		last = b.direct(other, ben)
+		seq = b.say(other, last, "Hello")
+		b.noted(last, seq)
+	}
+	b.notices(last, seq)
+	b.sends()
+	b.exec(`INSERT INTO receipts (conversation_id, user_id, delivered_seq, read_seq) SELECT conversation_id, $1, 9, 9 FROM push_jobs`, ben.UserID)
+	finn := b.person("Finn")
+	id := b.direct(finn, ben)
+	b.notices(id, b.say(finn, id, "Hello"))
+	var n atomic.Int32
+	phone.Answer(func(w http.ResponseWriter, r *http.Request) bool {
+		return n.Add(1) > 1 && parleytest.FCMError(400, "INVALID_ARGUMENT", "")(w, r)
+	})
+	b.sends()
+	if p := phone.Pushes(); len(p) != 5 || p[4].Data["title"] != "Finn" {
+		t.Fatalf("got %+v", p[4:])
+	}
+	if n := len(phone.Attempts()); n != 9 || b.due() != 0 || b.count(`SELECT count(*) FROM push_jobs`) != 1 {
+		t.Errorf("%d attempts, %d due: what cannot be taken away is tried for ever", n, b.due())
+	}
+}
+
 // What FCM may answer, and what becomes of the device and of what it is owed.
 func TestFCMAnswers(t *testing.T) {
 	t.Parallel()
@@ -125,7 +160,7 @@ func TestFCMAnswers(t *testing.T) {
 		"200":                    {got: 1},
 		"UNREGISTERED":           {answer: parleytest.FCMError(404, "UNREGISTERED", ""), gone: true},
 		"404 of something else":  {answer: parleytest.FCMError(404, "", ""), wait: time.Second, longest: 2 * time.Second, failure: "FCM answered 404"},
-		"INVALID_ARGUMENT":       {answer: parleytest.FCMError(400, "INVALID_ARGUMENT", ""), wait: time.Second, longest: 2 * time.Second, failure: "FCM answered 400"},
+		"INVALID_ARGUMENT":       {answer: parleytest.FCMError(400, "INVALID_ARGUMENT", ""), lost: true, failure: "FCM answered 400"},
 		"SENDER_ID_MISMATCH":     {answer: parleytest.FCMError(403, "SENDER_ID_MISMATCH", ""), wait: time.Second, longest: 2 * time.Second, failure: "FCM says that the device belongs to another Firebase project"},
 		"THIRD_PARTY_AUTH_ERROR": {answer: parleytest.FCMError(401, "THIRD_PARTY_AUTH_ERROR", ""), wait: time.Second, longest: 2 * time.Second, failure: "FCM has no valid key for Apple's push service"},
 		"413 to whatever it is":  {answer: parleytest.FCMError(413, "", ""), lost: true, failure: "FCM answered 413"},

@@ -9,12 +9,16 @@ import (
 const (
 	// prompt is how long a push service has to answer before others stop waiting for it.
 	prompt = 2 * time.Second
-	// slowSlots is how many devices a push service is sent to at a time which was not prompt
-	// within the last slowFor.
+	// slowSlots is how many devices of a slow push service are sent to at a time. It is slow
+	// while it owes slowCount prompt answers for those that were not, and it owes slowMost at most.
 	slowSlots = 32
-	slowFor   = 30 * time.Second
-	// held is how long a device waits, at least, whose push service has enough to do.
-	held = 5 * time.Second
+	slowCount = 8
+	slowMost  = 32
+	// heldLeast and heldMost bound how long a device waits whose push service has enough to do.
+	heldLeast = 2 * time.Second
+	heldMost  = 2 * time.Minute
+	// hostIdle is how long it is remembered how a push service was.
+	hostIdle = time.Minute
 )
 
 // hosts keeps push services that hang from taking all the room there is for sending.
@@ -24,8 +28,10 @@ type hosts struct {
 }
 
 type host struct {
-	busy int // how many devices of it are sent to
-	slow time.Time
+	busy int       // how many devices of it are sent to
+	slow int       // prompt answers that it owes
+	line time.Time // when the last of those who wait has their turn
+	used time.Time
 }
 
 // hostOf names who takes what is sent to a device.
@@ -38,39 +44,58 @@ func hostOf(t Target) string {
 	return string(t.Kind)
 }
 
-// enter says whether one more device of the push service may be sent to; if so, call leave.
-func (h *hosts) enter(name string) bool {
+// enter says whether one more device of the push service may be sent to; if so, call leave. If
+// not, it has its turn after the wait: as many come again as a slow service gets through with.
+func (h *hosts) enter(name string) (wait time.Duration, ok bool) {
+	now := time.Now()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	at := h.by[name]
 	if at == nil {
-		if h.by == nil {
-			h.by = make(map[string]*host)
-		}
-		at = &host{}
-		h.by[name] = at
+		at = h.add(name, now)
 	}
-	if at.busy >= slowSlots && time.Since(at.slow) < slowFor {
-		return false
+	at.used = now
+	if at.busy >= slowSlots && at.slow >= slowCount {
+		if at.line = at.line.Add(prompt / slowSlots); at.line.Before(now.Add(heldLeast)) {
+			at.line = now.Add(heldLeast)
+		}
+		return min(at.line.Sub(now), heldMost), false
 	}
 	at.busy++
-	return true
+	return 0, true
 }
 
+// add makes room for one more, and forgets those that nothing was sent to for long: names are
+// the clients' choice. h.mu is held.
+func (h *hosts) add(name string, now time.Time) *host {
+	if h.by == nil {
+		h.by = make(map[string]*host)
+	}
+	for name, at := range h.by {
+		if at.busy == 0 && now.Sub(at.used) > hostIdle {
+			delete(h.by, name)
+		}
+	}
+	at := &host{}
+	h.by[name] = at
+	return at
+}
+
+// leave is for who has entered.
 func (h *hosts) leave(name string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	at := h.by[name]
-	if at.busy--; at.busy == 0 && time.Since(at.slow) >= slowFor {
-		delete(h.by, name)
-	}
+	h.by[name].busy--
 }
 
-// wasSlow notes that a push service lets one wait.
-func (h *hosts) wasSlow(name string) {
+// wasSlow notes that a push service lets one wait, wasPrompt that it did not.
+func (h *hosts) wasSlow(name string)   { h.note(name, 1) }
+func (h *hosts) wasPrompt(name string) { h.note(name, -1) }
+
+func (h *hosts) note(name string, n int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if at := h.by[name]; at != nil {
-		at.slow = time.Now()
+		at.slow = min(max(at.slow+n, 0), slowMost)
 	}
 }

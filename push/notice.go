@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"parley/chat"
+	"parley/store"
 )
 
 // notice asks, a few seconds after each message, who is owed a notification of it.
@@ -69,22 +70,45 @@ func merge(a, b map[chat.ConversationID]span) map[chat.ConversationID]span {
 	return both
 }
 
-// check makes owed what is of what was said, and due after the delay.
+// check makes owed what is of what was said, and due after the delay. What it is done with it
+// takes out of what was said.
 func (s *Service) check(ctx context.Context, said map[chat.ConversationID]span, delay time.Duration) error {
 	list := make([]noticed, 0, len(said))
 	for id, w := range said {
 		list = append(list, noticed{id, w.first, w.last})
 	}
 	for some := range slices.Chunk(list, noticedRows) {
-		n, err := s.q.raiseNoticed(ctx, some, delay)
-		if err != nil {
-			return fmt.Errorf("find what is owed: %w", err)
+		if err := s.checkSome(ctx, some, delay); err != nil {
+			return err
 		}
-		if n > 0 {
-			s.rouse()
+		for _, n := range some {
+			delete(said, n.conversation)
 		}
 	}
 	return nil
+}
+
+// checkSome looks at fewer at a time if it takes too long for so many. One for which it does
+// by itself is left to the sweep.
+func (s *Service) checkSome(ctx context.Context, some []noticed, delay time.Duration) error {
+	n, err := s.q.raiseNoticed(ctx, some, delay)
+	if n > 0 {
+		s.rouse()
+	}
+	half := len(some) / 2
+	switch {
+	case err == nil:
+		return nil
+	case !store.TimedOut(err):
+		return fmt.Errorf("find what is owed: %w", err)
+	case half == 0:
+		s.cfg.Logger.Warn("who is away takes too long to be found out", "conversation", some[0].conversation, "err", err)
+		return nil
+	}
+	if err := s.checkSome(ctx, some[:half], delay); err != nil {
+		return err
+	}
+	return s.checkSome(ctx, some[half:], delay)
 }
 
 // leave makes owed what was noticed and not asked about yet, at the end: for whoever does not
@@ -106,58 +130,71 @@ func (s *Service) leave(ctx context.Context, waiting []generation) error {
 // sweep looks, a few at a time, at all devices, for what a crash forgot and for what nobody
 // read; and removes what is over. Beside that it notices what was read elsewhere.
 func (s *Service) sweep(ctx context.Context) {
-	some := time.NewTicker(sweepPause)
-	read := time.NewTicker(readPause)
-	defer some.Stop()
+	devices, read := time.NewTimer(sweepRound/6), time.NewTimer(readPause)
+	defer devices.Stop()
 	defer read.Stop()
 	trouble := outage{log: s.cfg.Logger, doing: "looking for forgotten notifications"}
-	var (
-		after     DeviceID
-		began     time.Time // the round that goes on, or the last one
-		old       = ages{missing: comeBack, unread: unreadFor, since: life}
-		rows      = sweepRows
-		notBefore time.Time // raiseRead
-	)
+	r := round{rows: sweepRows}
 	for {
 		var err error
 		select {
 		case <-ctx.Done():
 			return
-		case now := <-read.C:
-			if now.Before(notBefore) {
-				continue
-			}
+		case <-read.C:
+			began := time.Now()
 			var n int
 			if n, err = s.q.raiseRead(ctx); n > 0 {
 				s.rouse()
 			}
 			// It looks at all that is shown: with very much of that it comes less often.
-			ended := time.Now()
-			notBefore = ended.Add(readShare * ended.Sub(now))
-		case now := <-some.C:
-			if after.IsZero() {
-				if now.Sub(began) < sweepRound {
-					continue
-				}
-				// What was old enough in the last round was looked at then.
-				if !began.IsZero() {
-					old.since = max(time.Hour, now.Sub(began)+2*unreadFor) // an hour: raiseForgotten
-				}
-				began = now
-			}
-			var next DeviceID
-			if next, err = s.sweepSome(ctx, after, rows, old); err == nil {
-				after, rows = next, min(2*rows, sweepRows)
-			} else {
-				rows = max(rows/2, 1) // it may have been too many
-			}
+			read.Reset(max(readPause, share*time.Since(began)))
+		case <-devices.C:
+			began := time.Now()
+			var pause time.Duration
+			pause, err = s.sweepOn(ctx, &r, began)
+			devices.Reset(max(pause, share*time.Since(began)))
 		}
 		trouble.note(ctx, err)
 	}
 }
 
+// round is one way through all devices.
+type round struct {
+	after DeviceID // the last that was looked at; none: the round begins
+	rows  int      // how many to look at next
+	began time.Time
+	last  time.Time // when the one before began that came to its end; zero: there was none
+}
+
+// sweepOn looks at the next devices of the round, and says after how long to go on.
+func (s *Service) sweepOn(ctx context.Context, r *round, now time.Time) (time.Duration, error) {
+	if r.began.IsZero() {
+		r.began = now
+	}
+	old := ages{missing: comeBack, unread: unreadFor, since: life}
+	if !r.last.IsZero() { // what was old enough then was looked at then
+		old.since = max(time.Hour, now.Sub(r.last)+2*unreadFor) // an hour: raiseForgotten
+	}
+	next, err := s.sweepSome(ctx, r.after, r.rows, old)
+	switch {
+	case err == nil:
+		r.rows = min(2*r.rows, sweepRows)
+	case store.TimedOut(err) && r.rows == 1:
+		s.cfg.Logger.Warn("what was forgotten of a device takes too long to be found out", "after", r.after, "err", err)
+	default:
+		r.rows = max(r.rows/2, 1) // it may have been too many
+		return readPause, err
+	}
+	if r.after = next; !next.IsZero() {
+		return sweepPause, err
+	}
+	wait := max(sweepRound-time.Since(r.began), sweepPause)
+	r.last, r.began = r.began, time.Time{}
+	return wait, err
+}
+
 // sweepSome looks at the next devices and gives the last of them, or nothing at the end.
-func (s *Service) sweepSome(ctx context.Context, after DeviceID, rows int, old ages) (DeviceID, error) {
+func (s *Service) sweepSome(ctx context.Context, after DeviceID, rows int, old ages) (next DeviceID, err error) {
 	ids, err := s.q.some(ctx, after, rows)
 	if err != nil {
 		return after, fmt.Errorf("read devices: %w", err)
@@ -165,18 +202,18 @@ func (s *Service) sweepSome(ctx context.Context, after DeviceID, rows int, old a
 	if len(ids) == 0 {
 		return DeviceID{}, nil
 	}
+	if len(ids) == rows {
+		next = ids[len(ids)-1]
+	}
 	if err := s.q.tidy(ctx, ids); err != nil {
-		return after, fmt.Errorf("remove what is over: %w", err)
+		return next, fmt.Errorf("remove what is over: %w", err)
 	}
 	n, err := s.q.raiseForgotten(ctx, ids, old)
 	if err != nil {
-		return after, fmt.Errorf("find what was forgotten: %w", err)
+		return next, fmt.Errorf("find what was forgotten: %w", err)
 	}
 	if n > 0 {
 		s.rouse()
 	}
-	if len(ids) < rows {
-		return DeviceID{}, nil
-	}
-	return ids[len(ids)-1], nil
+	return next, nil
 }

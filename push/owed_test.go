@@ -1,6 +1,7 @@
 package push
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -316,15 +317,15 @@ func TestOwedMeanwhile(t *testing.T) {
 	phone, _ := b.browser(ben)
 	id := b.direct(ann, ben)
 	b.notices(id, b.say(ann, id, "one"))
-	turns, err := b.claim(t.Context(), 10)
-	if err != nil || len(turns) != 1 {
-		t.Fatalf("%d turns: %v", len(turns), err)
+	turns := b.claims()
+	if len(turns) != 1 {
+		t.Fatalf("%d turns", len(turns))
 	}
 	b.notices(id, b.say(ann, id, "two"))
-	if again, err := b.claim(t.Context(), 10); err != nil || len(again) != 0 {
-		t.Fatalf("the device is sent to twice at a time: %v", err)
+	if len(b.claims()) != 0 {
+		t.Fatal("the device is sent to twice at a time")
 	}
-	if err := b.q.record(t.Context(), []result{b.serve(t.Context(), turns[0])}); err != nil {
+	if err := b.q.record(t.Context(), []result{b.serves(t.Context(), turns[0])}); err != nil {
 		t.Fatal(err)
 	}
 	b.sends()
@@ -366,9 +367,25 @@ func TestUnread(t *testing.T) {
 		t.Fatalf("got %+v", p)
 	}
 
+	// Of what comes while they still have not read that, they are told after a while.
+	seq = b.say(ann, id, "more")
+	b.marks(ben, id, seq, 0)
+	age(id, "61 seconds")
+	b.sweeps()
+	if b.due() != 0 {
+		t.Error("they are told of every message")
+	}
+	b.exec(`UPDATE push_jobs SET sent_at = now() - interval '10 minutes'`)
+	b.sweeps()
+	b.sends()
+	if p := phone.Pushes(); len(p) != 2 || p[1].Data.Count != 3 {
+		t.Fatalf("then %+v", p[1:])
+	}
+	b.marks(ben, id, seq, seq)
+
 	// Whoever reads something else is here, and is told when they are so no more.
 	seq = b.say(ann, id, "three")
-	b.marks(ben, id, seq, 0)
+	b.marks(ben, id, seq, seq-1)
 	age(id, "61 seconds")
 	b.exec(`UPDATE receipts SET read_at = now() WHERE conversation_id = $1`, other)
 	b.sweeps()
@@ -378,13 +395,14 @@ func TestUnread(t *testing.T) {
 	b.exec(`UPDATE receipts SET read_at = now() - interval '61 seconds' WHERE conversation_id = $1`, other)
 	b.sweeps()
 	b.sends()
-	if p := phone.Pushes(); len(p) != 2 || p[1].Data.Count != 3 {
-		t.Fatalf("then %+v", p[1:])
+	if p := phone.Pushes(); len(p) != 3 || p[2].Data.Count != 1 {
+		t.Fatalf("then %+v", p[2:])
 	}
+	b.marks(ben, id, seq, seq)
 
 	// Once more; by the time it is sent they read it.
 	seq = b.say(ann, id, "four")
-	b.marks(ben, id, seq, 0)
+	b.marks(ben, id, seq, seq-1)
 	age(id, "61 seconds")
 	b.sweeps()
 	if b.due() != 1 {
@@ -393,7 +411,7 @@ func TestUnread(t *testing.T) {
 	b.marks(ben, id, seq, seq)
 	b.sends()
 	b.sweeps()
-	if len(phone.Attempts()) != 2 || b.due() != 0 {
+	if len(phone.Attempts()) != 3 || b.due() != 0 {
 		t.Error("they were told of what they read")
 	}
 }
@@ -446,5 +464,78 @@ func TestMany(t *testing.T) {
 	b.sends()
 	if p := phone.Pushes(); len(p) != 2 || p[1].Data.Count != 3 || p[1].Data.Unread != 3 {
 		t.Fatalf("then %+v", p[1:])
+	}
+}
+
+// A mention is found however much is said and done after it.
+func TestBusyGroup(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ann, ben := b.person("Ann"), b.person("Ben")
+	phone, _ := b.browser(ben)
+	b.exec(`UPDATE devices SET created_at = now() - interval '1 day'`)
+	id := b.group("Climbers", ann, ben)
+	mentions := chat.NotifyMentions
+	if _, err := b.chat.UpdateSettings(t.Context(), ben.UserID, id, chat.Settings{Notify: &mentions}); err != nil {
+		t.Fatal(err)
+	}
+	b.exec(`UPDATE members SET muted_until = NULL`)
+	seq := b.say(ann, id, "@ben", ben.UserID)
+	b.exec(`UPDATE entries SET created_at = now() - interval '70 seconds'`)
+	b.exec(`INSERT INTO entries (conversation_id, seq, kind, sender_id, client_id, body, created_at)
+		SELECT $1, $2 + n, 'message', $3, gen_random_uuid(), 'Hello', now() - interval '1 second' FROM generate_series(1, 3000) n`, id, seq, ann.UserID)
+	b.exec(`UPDATE conversations SET last_seq = last_seq + 3000`)
+	b.marks(ben, id, seq+3000, 0)
+	b.sweeps()
+	b.sends()
+	if p := phone.Pushes(); len(p) != 1 || p[0].Data.Body != "Ann: @ben" {
+		t.Errorf("got %+v", p)
+	}
+}
+
+// A round of the sweep that fails is gone on with, and looks as far back as it would have.
+func TestSweepFails(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ann, ben := b.person("Ann"), b.person("Ben")
+	for range 3 {
+		b.browser(ben)
+	}
+	id := b.direct(ann, ben)
+	b.say(ann, id, "Hello")
+	for _, table := range []string{"devices", "entries"} {
+		b.exec(`UPDATE ` + table + ` SET created_at = now() - interval '2 days'`)
+	}
+	b.exec(`UPDATE entries SET created_at = now() - interval '1 day'`)
+	b.exec(`UPDATE conversations SET last_entry_at = now() - interval '1 day'`)
+	r := round{rows: 2}
+	now := time.Now()
+	on := func(ctx context.Context) (time.Duration, error) {
+		t.Helper()
+		pause, err := b.sweepOn(ctx, &r, now)
+		now = now.Add(pause)
+		return pause, err
+	}
+	if _, err := on(t.Context()); err != nil || b.due() != 2 {
+		t.Fatalf("%d are due: %v", b.due(), err)
+	}
+	ended, end := context.WithCancel(t.Context())
+	end()
+	for range 3 {
+		if _, err := on(ended); err == nil {
+			t.Fatal("it does not fail")
+		}
+	}
+	if pause, err := on(t.Context()); err != nil || b.due() != 3 || pause != sweepPause {
+		t.Fatalf("%d are due, on in %v: %v", b.due(), pause, err)
+	}
+	if pause, err := on(t.Context()); err != nil || pause < sweepRound/2 || r.last.IsZero() {
+		t.Errorf("the next round begins in %v: %v", pause, err)
+	}
+	// What the first round has looked at the next one leaves alone.
+	b.exec(`DELETE FROM push_jobs`)
+	b.exec(`UPDATE devices SET due_at = NULL`)
+	if _, err := on(t.Context()); err != nil || b.due() != 0 {
+		t.Errorf("%d are due again: %v", b.due(), err)
 	}
 }

@@ -3,10 +3,10 @@
 //
 // A notification is owed, not sent: whoever has a device, is a member, wants to be told, and
 // does not have a message a few seconds after its commit, or has not read it after a minute, is
-// owed one. It promises that what is
-// owed is attempted until the service takes it, the person has the message, or nobody needs it
-// any more, whatever crashes: at least once, one notification for a conversation, one thing at
-// a time for a device. It adds nothing to the way of a message but a note in memory.
+// owed one. It promises that what is owed is attempted until the service takes it, or finds
+// fault with it, or the person needs it no more, whatever crashes: at least once, one
+// notification for a conversation, one thing at a time for a device. It adds nothing to the way
+// of a message but a note in memory.
 package push
 
 import (
@@ -68,17 +68,19 @@ const (
 	// unreadFor is how long what is delivered may wait to be read: then the person is told of it
 	// as if it were not. It may be a page nobody looks at that has it.
 	unreadFor = time.Minute
-	// sweepPause and sweepRows are how many devices are looked at, and how often, for what a
-	// crash forgot and for what nobody read; sweepRound is how often each is at most.
-	sweepPause = 5 * time.Second
-	sweepRows  = 500
+	// sweepRound is how often all devices are looked at, sweepRows at a time, for what a crash
+	// forgot and for what nobody read; sweepPause is the shortest time from some to the next.
 	sweepRound = 30 * time.Second
-	// readPause is how often it is looked whether what is shown was read elsewhere; it takes one
-	// part in so many of the time at most.
+	sweepRows  = 500
+	sweepPause = 100 * time.Millisecond
+	// readPause is how often it is looked whether what is shown was read elsewhere.
 	readPause = 2 * time.Second
-	readShare = 20
-	// noticedRows is how many conversations one statement looks at.
-	noticedRows = 2000
+	// Either takes one part in share of the time at most.
+	share = 20
+	// noticedRows is how many conversations one statement looks at, and raiseTimeout how long it
+	// may take before it looks at fewer.
+	noticedRows  = 2000
+	raiseTimeout = 4 * time.Second
 )
 
 // New makes a Service, and the server's key pair where there is none.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"parley/chat"
 	"parley/store"
@@ -28,7 +29,7 @@ const (
 const marksOf = `
     LEFT JOIN LATERAL (SELECT greatest(r.delivered_seq, r.read_seq) AS seq, r.read_seq FROM receipts r
         WHERE r.conversation_id = m.conversation_id AND r.user_id = m.user_id LIMIT 1) r ON true
-    LEFT JOIN LATERAL (SELECT j.owed_seq AS seq FROM push_jobs j
+    LEFT JOIN LATERAL (SELECT j.owed_seq AS seq, j.sent_seq, j.sent_at FROM push_jobs j
         WHERE j.device_id = d.id AND j.conversation_id = m.conversation_id AND j.user_id = m.user_id LIMIT 1) j ON true`
 
 // foundIsOwed makes what was found owed, and the devices due ($1: in so many seconds). The
@@ -76,8 +77,18 @@ func (q queries) raiseNoticed(ctx context.Context, list []noticed, delay time.Du
 	for i, n := range list {
 		conversations[i], first[i], last[i] = n.conversation, int64(n.first), int64(n.last)
 	}
-	tag, err := q.db.Exec(ctx, raiseNoticed, delay.Seconds(), conversations, first, last)
-	return int(tag.RowsAffected()), err
+	return q.raise(ctx, raiseNoticed, delay.Seconds(), conversations, first, last)
+}
+
+// raise makes devices due, and gives how many.
+func (q queries) raise(ctx context.Context, sql string, args ...any) (n int, err error) {
+	b := &pgx.Batch{}
+	b.Queue(sql, args...).Exec(func(tag pgconn.CommandTag) error {
+		n = int(tag.RowsAffected())
+		return nil
+	})
+	err = q.within(ctx, raiseTimeout, b)
+	return n, err
 }
 
 const selectSome = `SELECT id FROM devices WHERE id > $1 ORDER BY id LIMIT $2`
@@ -92,11 +103,12 @@ func (q queries) some(ctx context.Context, after DeviceID, limit int) ([]DeviceI
 }
 
 // raiseForgotten looks at the conversations of the owners of some devices in which something
-// was said within $4 seconds: at the last few hundred entries that they do not have and that
-// are older than $3 seconds; or that they have and did not read, older than $5 seconds and of
-// the last hour, unless they read something else within $5 seconds: then they are here.
+// was said within $4 seconds: at the last thousand entries that they do not have and that are
+// older than $3 seconds; or that they have and did not read, older than $5 seconds and of the
+// last hour. It leaves those alone who read something else within $5 seconds, for they are
+// here, and devices that show something of the conversation which was not read, for a while.
 const raiseForgotten = `
-WITH found AS MATERIALIZED (
+WITH raw AS MATERIALIZED (
     SELECT d.id AS device_id, m.conversation_id, m.user_id, e.seq, e.unread, d.clears
     FROM unnest($2::uuid[]) AS i(id)
     CROSS JOIN LATERAL (SELECT id, user_id, created_at, kind = 'fcm' AND platform <> 'web' AS clears FROM devices x WHERE x.id = i.id OFFSET 0) d
@@ -106,17 +118,22 @@ WITH found AS MATERIALIZED (
         SELECT e.seq, e.unread FROM (
             SELECT *, seq <= coalesce(r.seq, 0) AS unread
             FROM entries x WHERE x.conversation_id = m.conversation_id AND x.seq > greatest(m.joined_seq, r.read_seq, j.seq)
-            ORDER BY x.seq DESC LIMIT 300) e
-        WHERE CASE WHEN e.unread THEN e.created_at <= now() - make_interval(secs => $5) AND e.created_at > now() - interval '1 hour'
-              ELSE e.created_at <= now() - make_interval(secs => $3) END
+               AND x.created_at <= now() - make_interval(secs => CASE WHEN x.seq <= coalesce(r.seq, 0) THEN $5::float8 ELSE $3::float8 END)
+            ORDER BY x.seq DESC LIMIT 1000) e
+        WHERE (NOT e.unread OR e.created_at > now() - interval '1 hour'
+                 AND (coalesce(j.sent_seq, 0) <= coalesce(r.read_seq, 0) OR j.sent_at < now() - interval '10 minutes'))
           AND ` + isOwed + `
         ORDER BY e.seq DESC LIMIT 1) e
-    WHERE ` + isTold + ` AND NOT (e.unread AND EXISTS (
-        SELECT FROM (SELECT x.conversation_id FROM members x WHERE x.user_id = d.user_id AND x.until_seq IS NULL OFFSET 0) x
-        CROSS JOIN LATERAL (SELECT FROM receipts r WHERE r.conversation_id = x.conversation_id AND r.user_id = d.user_id
-            AND r.read_at > now() - make_interval(secs => $5) LIMIT 1) y))
-      AND c.last_entry_at > now() - make_interval(secs => $4) AND c.last_seq > greatest(m.joined_seq, j.seq,
+    WHERE ` + isTold + ` AND c.last_entry_at > now() - make_interval(secs => $4) AND c.last_seq > greatest(m.joined_seq, j.seq,
         CASE WHEN c.last_entry_at > now() - interval '1 hour' THEN r.read_seq ELSE r.seq END)
+), here AS MATERIALIZED (
+    SELECT u.user_id FROM (SELECT DISTINCT user_id FROM raw WHERE unread) u
+    WHERE EXISTS (
+        SELECT FROM (SELECT x.conversation_id FROM members x WHERE x.user_id = u.user_id AND x.until_seq IS NULL OFFSET 0) x
+        CROSS JOIN LATERAL (SELECT FROM receipts r WHERE r.conversation_id = x.conversation_id AND r.user_id = u.user_id
+            AND r.read_at > now() - make_interval(secs => $5) LIMIT 1) y)
+), found AS MATERIALIZED (
+    SELECT * FROM raw WHERE NOT (unread AND user_id = ANY(ARRAY(SELECT user_id FROM here)))
 )` + foundIsOwed
 
 // ages are which messages a sweep looks at.
@@ -128,8 +145,7 @@ type ages struct {
 
 // raiseForgotten gives how many of the devices are owed something that nobody has noticed.
 func (q queries) raiseForgotten(ctx context.Context, ids []DeviceID, a ages) (int, error) {
-	tag, err := q.db.Exec(ctx, raiseForgotten, 0.0, ids, a.missing.Seconds(), a.since.Seconds(), a.unread.Seconds())
-	return int(tag.RowsAffected()), err
+	return q.raise(ctx, raiseForgotten, 0.0, ids, a.missing.Seconds(), a.since.Seconds(), a.unread.Seconds())
 }
 
 // raiseRead makes devices due that show something which was read elsewhere, and can be told.

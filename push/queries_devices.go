@@ -29,7 +29,8 @@ WITH made AS (
            p256dh = excluded.p256dh, auth = excluded.auth, origin = excluded.origin,
            lease = CASE WHEN (d.session_id, d.p256dh, d.auth) = (excluded.session_id, excluded.p256dh, excluded.auth) THEN d.lease END,
            due_at = CASE WHEN (d.session_id, d.p256dh, d.auth) = (excluded.session_id, excluded.p256dh, excluded.auth) THEN d.due_at
-                         WHEN d.due_at IS NOT NULL THEN now() END
+                         WHEN d.due_at IS NOT NULL THEN now() END,
+           attempts = CASE WHEN (d.session_id, d.p256dh, d.auth) = (excluded.session_id, excluded.p256dh, excluded.auth) THEN d.attempts ELSE 0 END
     RETURNING *
 )
 SELECT ` + deviceColumns + ` FROM made d JOIN sessions s ON s.id = d.session_id`

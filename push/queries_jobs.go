@@ -2,6 +2,7 @@ package push
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -24,18 +25,28 @@ RETURNING d.owed_mark, d.attempts, ` + targetColumns
 type turn struct {
 	Target
 	lease    uuid.UUID
+	taken    time.Time
 	mark     int64
 	attempts int
 
 	waits func() // is called when a push service has to be waited for
 
-	live    bool // its session lasts
-	unseen  bool // what is owed could not be found out
+	state   state
 	generic bool // its owner does not want notifications to show anything
 	unread  int
 	read    []chat.ConversationID
 	jobs    []job
 }
+
+// state is what is known of what is owed to a device.
+type state int
+
+const (
+	over    state = iota // nothing: its session has ended
+	known                // all
+	tooMuch              // it takes too long to be found out
+	unknown              // it cannot be found out now
+)
 
 // job is what one conversation has for a device.
 type job struct {
@@ -51,21 +62,21 @@ type job struct {
 }
 
 func (q queries) claim(ctx context.Context, limit int, lease time.Duration) ([]*turn, error) {
-	holder := uuid.New()
+	holder, now := uuid.New(), time.Now()
 	rows, err := q.db.Query(ctx, useDue, limit, lease.Seconds(), holder)
 	if err != nil {
 		return nil, err
 	}
 	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (*turn, error) {
-		t := &turn{lease: holder, waits: func() {}}
+		t := &turn{lease: holder, taken: now, waits: func() {}}
 		return t, r.Scan(append([]any{&t.mark, &t.attempts}, t.columns()...)...)
 	})
 }
 
 const (
 	// selectLive gives, of devices, those whose session lasts, with the unread messages of their
-	// owners in all conversations that they want to be told of, a hundred each at most, and the
-	// conversations that they show something of which was read.
+	// owners in all conversations that they want to be told of, a hundred each at most and among
+	// the last thousand entries, and the conversations that they show something of which was read.
 	selectLive = `
 WITH live AS MATERIALIZED (
     SELECT d.id, d.user_id, u.push_content = 'generic' AS generic
@@ -81,8 +92,9 @@ WITH live AS MATERIALIZED (
         LEFT JOIN LATERAL (SELECT r.read_seq FROM receipts r
             WHERE r.conversation_id = m.conversation_id AND r.user_id = m.user_id LIMIT 1) r ON true
         CROSS JOIN LATERAL (SELECT count(*) AS n FROM (
-            SELECT FROM entries e WHERE e.conversation_id = m.conversation_id AND e.seq > greatest(m.joined_seq, r.read_seq)
-               AND e.kind = 'message' AND e.body IS NOT NULL AND e.sender_id <> m.user_id LIMIT 100) e) k
+            SELECT FROM (SELECT * FROM entries x WHERE x.conversation_id = m.conversation_id AND x.seq > greatest(m.joined_seq, r.read_seq)
+                         ORDER BY x.seq DESC LIMIT 1000) e
+            WHERE e.kind = 'message' AND e.body IS NOT NULL AND e.sender_id <> m.user_id LIMIT 100) e) k
         WHERE c.last_seq > greatest(m.joined_seq, r.read_seq) AND ` + isTold + `) AS n
     FROM (SELECT DISTINCT user_id FROM live) o
 )
@@ -129,7 +141,8 @@ func (q queries) look(ctx context.Context, turns []*turn) error {
 	ids := make([]DeviceID, len(turns))
 	byID := make(map[DeviceID]*turn, len(turns))
 	for i, t := range turns {
-		ids[i], byID[t.ID], t.jobs = t.ID, t, nil // a look may have failed half-way
+		ids[i], byID[t.ID] = t.ID, t
+		t.state, t.jobs = over, nil // a look may have failed half-way
 	}
 	b := &pgx.Batch{}
 	b.Queue(selectLive, ids).Query(func(r pgx.Rows) error {
@@ -139,7 +152,7 @@ func (q queries) look(ctx context.Context, turns []*turn) error {
 		)
 		_, err := pgx.ForEachRow(r, []any{&id, &live.generic, &live.unread, &live.read}, func() error {
 			t := byID[id]
-			t.live, t.generic, t.unread, t.read = true, live.generic, live.unread, live.read
+			t.state, t.generic, t.unread, t.read = known, live.generic, live.unread, live.read
 			live.read = nil
 			return nil
 		})
@@ -157,6 +170,16 @@ func (q queries) look(ctx context.Context, turns []*turn) error {
 		})
 		return err
 	})
+	return q.within(ctx, lookTimeout, b)
+}
+
+const limitStatements = `SELECT set_config('statement_timeout', $1, true)`
+
+// within sends a batch whose statements may take so long each.
+func (q queries) within(ctx context.Context, limit time.Duration, b *pgx.Batch) error {
+	first := &pgx.Batch{}
+	first.Queue(limitStatements, fmt.Sprintf("%dms", limit.Milliseconds()))
+	b.QueuedQueries = append(first.QueuedQueries, b.QueuedQueries...)
 	return q.db.SendBatch(ctx, b).Close()
 }
 

@@ -16,7 +16,7 @@ func TestStatements(t *testing.T) {
 		"deleteEnded": deleteEnded, "deleteSettled": deleteSettled, "insertKeys": insertKeys, "selectKeys": selectKeys,
 		"lockOwner": lockOwner, "deleteMoved": deleteMoved, "insertDevice": insertDevice, "selectDevices": selectDevices, "deleteDevice": deleteDevice,
 		"useForTest": useForTest, "selectOwned": selectOwned, "updateTested": updateTested,
-		"useDue": useDue, "selectLive": selectLive, "selectOwed": selectOwed, "lockDevices": lockDevices, "updateTurns": updateTurns,
+		"limitStatements": limitStatements, "useDue": useDue, "selectLive": selectLive, "selectOwed": selectOwed, "lockDevices": lockDevices, "updateTurns": updateTurns,
 		"updateJobs": updateJobs, "deleteRead": deleteRead, "deleteGone": deleteGone,
 	}
 	storetest.Statements(t, db, statements)

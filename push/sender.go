@@ -3,7 +3,6 @@ package push
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"time"
 
 	"parley/chat"
@@ -37,7 +36,7 @@ const (
 	Later    Outcome = iota // not now, or not known: it is tried again
 	Accepted                // the service has it
 	Gone                    // the service knows the device no more
-	TooLarge                // the service takes a shorter one, perhaps
+	Refused                 // the service finds fault with it; a shorter one, perhaps, it takes
 )
 
 // Answer is what a push service said.
@@ -46,11 +45,6 @@ type Answer struct {
 	Status     int           // of HTTP; 0: there was none
 	RetryAfter time.Duration // not before; 0: the service did not say
 	Reason     string        // in words, if it was not accepted; without what is secret
-}
-
-// refused says whether the service found fault with the notification itself.
-func (a Answer) refused() bool {
-	return a.Outcome == TooLarge || a.Status == http.StatusBadRequest || a.Status == http.StatusRequestEntityTooLarge
 }
 
 const (

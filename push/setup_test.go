@@ -196,16 +196,35 @@ func (b *bundle) sweeps() {
 	}
 }
 
-// sends takes every device that is due, and gives what became of each turn.
-func (b *bundle) sends() []result {
+// claims takes devices that are due, and finds out what is owed to them.
+func (b *bundle) claims() (turns []*turn) {
 	b.t.Helper()
-	turns, err := b.claim(b.t.Context(), 1000)
+	taken, err := b.q.claim(b.t.Context(), 1000, leaseTime)
 	if err != nil {
 		b.t.Fatal(err)
 	}
+	if len(taken) > 0 {
+		b.look(b.t.Context(), taken, func(t *turn) { turns = append(turns, t) })
+	}
+	return turns
+}
+
+// serves sends what is owed to a device that was taken.
+func (b *bundle) serves(ctx context.Context, t *turn) result {
+	b.t.Helper()
+	r, ok := b.serve(ctx, t)
+	if !ok {
+		b.t.Fatal("what is owed could not be found out")
+	}
+	return r
+}
+
+// sends takes every device that is due, and gives what became of each turn.
+func (b *bundle) sends() []result {
+	b.t.Helper()
 	var results []result
-	for _, t := range turns {
-		results = append(results, b.serve(b.t.Context(), t))
+	for _, t := range b.claims() {
+		results = append(results, b.serves(b.t.Context(), t))
 	}
 	if err := b.q.record(b.t.Context(), results); err != nil {
 		b.t.Fatal(err)

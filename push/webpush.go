@@ -62,7 +62,7 @@ func (w *webPush) Send(ctx context.Context, to Target, n Notification) Answer {
 	})
 	switch {
 	case errors.Is(err, webpush.ErrMaxPadExceeded):
-		return Answer{Outcome: TooLarge, Reason: "the notification is too long"}
+		return Answer{Outcome: Refused, Reason: "the notification is too long"}
 	case err != nil:
 		return Answer{Reason: unreachable(err)}
 	}
@@ -76,8 +76,8 @@ func (w *webPush) Send(ctx context.Context, to Target, n Notification) Answer {
 		return a
 	case res.StatusCode == http.StatusNotFound, res.StatusCode == http.StatusGone:
 		a.Outcome = Gone
-	case res.StatusCode == http.StatusRequestEntityTooLarge:
-		a.Outcome = TooLarge
+	case res.StatusCode == http.StatusBadRequest, res.StatusCode == http.StatusRequestEntityTooLarge:
+		a.Outcome = Refused
 	}
 	a.Reason = fmt.Sprintf("the push service answered %d", res.StatusCode)
 	return a
