@@ -12,6 +12,8 @@ export class PushService {
   /** What it answers. */
   status = 201;
   received: Payload[] = [];
+  /** The subscriptions that it has ended, by endpoint. */
+  ended = new Set<string>();
   #server: Server;
   #key = createECDH('prime256v1');
   #auth = randomBytes(16);
@@ -21,8 +23,9 @@ export class PushService {
     this.#server = createServer((q, r) => {
       const chunks: Buffer[] = [];
       q.on('data', (d: Buffer) => chunks.push(d)).on('end', () => {
+        if (this.ended.has(`${this.#url}${q.url}`)) return r.writeHead(410).end();
         this.received.push(JSON.parse(this.#open(Buffer.concat(chunks))) as Payload);
-        r.writeHead(this.status).end();
+        return r.writeHead(this.status).end();
       });
     });
   }
@@ -36,6 +39,10 @@ export class PushService {
   /** The keys of the browser that is stood in for. */
   get keys(): { p256dh: string; auth: string } {
     return { p256dh: this.#key.getPublicKey('base64url'), auth: this.#auth.toString('base64url') };
+  }
+
+  get #url(): string {
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
   stop(): void {
@@ -56,29 +63,40 @@ export class PushService {
     return padded.subarray(0, padded.lastIndexOf(2)).toString();
   }
 
-  /** Has a page subscribe here. */
+  /** Has a page subscribe here; every subscription has its own endpoint. */
   async stub(page: Page): Promise<void> {
-    const json = {
-      endpoint: `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}/subscription`,
-      keys: this.keys,
-    };
-    await page.addInitScript((json) => {
-      const held = (): unknown => {
-        const key = localStorage.getItem('stub');
-        if (!key) return null;
-        return {
-          options: { applicationServerKey: new Uint8Array(JSON.parse(key) as number[]).buffer },
-          toJSON: () => json,
-          unsubscribe: async () => (localStorage.removeItem('stub'), true),
+    await page.addInitScript(
+      ({ url, keys }) => {
+        const held = (): unknown => {
+          const stub = localStorage.getItem('stub');
+          if (!stub) return null;
+          const { key, endpoint } = JSON.parse(stub) as { key: number[]; endpoint: string };
+          return {
+            options: { applicationServerKey: new Uint8Array(key).buffer },
+            toJSON: () => ({ endpoint, keys }),
+            unsubscribe: async () => (localStorage.removeItem('stub'), true),
+          };
         };
-      };
-      Object.assign(PushManager.prototype, {
-        getSubscription: async () => held(),
-        subscribe: async ({ applicationServerKey }: { applicationServerKey: Uint8Array }) => {
-          localStorage.setItem('stub', JSON.stringify([...applicationServerKey]));
-          return held();
-        },
-      });
-    }, json);
+        Object.assign(PushManager.prototype, {
+          getSubscription: async () => held(),
+          subscribe: async ({ applicationServerKey }: { applicationServerKey: Uint8Array }) => {
+            if (!held()) localStorage.setItem('stub', JSON.stringify({ key: [...applicationServerKey], endpoint: `${url}/${crypto.randomUUID()}` }));
+            return held();
+          },
+        });
+      },
+      { url: this.#url, keys: this.keys },
+    );
+  }
+
+  /** The endpoint of a page's subscription; null: it has none. */
+  async endpoint(page: Page): Promise<string | null> {
+    const stub = await page.evaluate(() => localStorage.getItem('stub'));
+    return stub && (JSON.parse(stub) as { endpoint: string }).endpoint;
+  }
+
+  /** Has a page's subscription have another endpoint, which need not be here. */
+  async move(page: Page, endpoint: string): Promise<void> {
+    await page.evaluate((to) => localStorage.setItem('stub', JSON.stringify({ ...(JSON.parse(localStorage.getItem('stub')!) as object), endpoint: to })), endpoint);
   }
 }

@@ -216,6 +216,28 @@ describe('notifications', () => {
   const here = (p: Page) => p.getByRole('switch', { name: 'Notifications in this browser' });
   const devices = (p: Page) => p.getByRole('region', { name: 'Where you get notifications' }).getByRole('listitem');
 
+  const mine = async (who = ada) => (await api<{ devices: { id: string }[] }>(parley, who.token, 'GET', 'devices')).devices;
+  const say = (who: Account, body: string) =>
+    api<{ seq: number }>(parley, who.token, 'POST', `conversations/${ids[who.username]}/messages`, { client_id: crypto.randomUUID(), body });
+
+  /** Goes to a page and waits until it has looked after its subscription, as it does after its start. */
+  async function renewed(url: string): Promise<void> {
+    await page.goto(url);
+    await page.evaluate(
+      () =>
+        new Promise<void>((resolve) => {
+          const { locks } = navigator;
+          const request = locks.request.bind(locks) as (...all: unknown[]) => Promise<unknown>;
+          const watched = async (name: string, ...rest: unknown[]): Promise<unknown> => {
+            const is = await request(name, ...rest);
+            if (name.endsWith(':subscription')) resolve();
+            return is;
+          };
+          Object.assign(locks, { request: watched });
+        }),
+    );
+  }
+
   async function clean(p: Page): Promise<void> {
     await p.evaluate(axe.source);
     const found = await p.evaluate(async () => {
@@ -243,7 +265,6 @@ describe('notifications', () => {
     await here(page).check();
     await page.getByText('You are told of new messages here').waitFor();
     await expect.poll(() => devices(page).allInnerTexts()).toEqual([expect.stringMatching(/Chrome on Linux\s*This browser\s*Nothing was sent there yet/)]);
-    const mine = async () => (await api<{ devices: { id: string }[] }>(parley, ada.token, 'GET', 'devices')).devices;
     const [{ id }] = (await mine()) as [{ id: string }];
     // The server forgot it.
     await api(parley, ada.token, 'DELETE', `devices/${id}`);
@@ -323,6 +344,64 @@ describe('notifications', () => {
     await page.getByText('Nowhere yet.').waitFor();
   });
 
+  test('a subscription that the push service ended or the browser dropped is replaced at the next start', async () => {
+    await here(page).check();
+    await devices(page).first().waitFor();
+    const first = (await service.endpoint(page))!;
+    service.ended.add(first);
+    await page.goto('about:blank');
+    await say(ben, 'Nobody hears this');
+    await expect.poll(mine).toEqual([]);
+    // The browser still gives the one that is ended.
+    await page.goto(`${parley.url}/`);
+    expect(await service.endpoint(page)).toBe(first);
+    await expect.poll(async () => (await mine()).length).toBe(1);
+    const second = (await service.endpoint(page))!;
+    expect(second).not.toBe(first);
+    service.received = [];
+    await page.goto('about:blank');
+    const { seq } = await say(ben, 'This is heard');
+    await expect.poll(() => service.received).toMatchObject([{ seq }]);
+
+    const [{ id }] = (await mine()) as [{ id: string }];
+    await page.goto(`${parley.url}/settings`);
+    await devices(page).first().waitFor();
+    await page.evaluate(() => localStorage.removeItem('stub'));
+    await page.reload();
+    await expect.poll(() => service.endpoint(page)).not.toBe(null);
+    await expect.poll(async () => (await mine()).map((d) => d.id === id)).toEqual([false]);
+    expect(await service.endpoint(page)).not.toBe(second);
+    await expect.poll(() => here(page).isChecked()).toBe(true);
+
+    // What is turned off stays off.
+    await here(page).uncheck();
+    await page.getByText('Nowhere yet.').waitFor();
+    await renewed(`${parley.url}/settings`);
+    expect(await service.endpoint(page)).toBe(null);
+    expect(await mine()).toEqual([]);
+  });
+
+  test('what is being turned on is not taken for what somebody else left', async () => {
+    let go = (): void => {};
+    const held = new Promise<void>((resolve) => (go = resolve));
+    await page.route('**/api/v1/devices', async (route) => {
+      if (route.request().method() === 'POST') await held;
+      await route.continue();
+    });
+    await page.reload();
+    await here(page).click();
+    // The page, which has just started, is about to look after what is there.
+    await expect.poll(() => page.evaluate(async () => (await navigator.locks.query()).pending?.length)).toBe(1);
+    go();
+    await devices(page).first().waitFor();
+    await expect.poll(() => page.evaluate(async () => (await navigator.locks.query()).held?.filter((l) => l.name?.includes('subscription')).length)).toBe(0);
+    expect(await service.endpoint(page)).not.toBe(null);
+    expect(await here(page).isChecked()).toBe(true);
+    await page.unroute('**/api/v1/devices');
+    await here(page).uncheck();
+    await page.getByText('Nowhere yet.').waitFor();
+  });
+
   test('whoever signs in where somebody else turned them on is asked anew', async () => {
     await here(page).check();
     await devices(page).first().waitFor();
@@ -334,12 +413,37 @@ describe('notifications', () => {
     await page.getByText('Nowhere yet.').waitFor();
     expect(await here(page).isChecked()).toBe(false);
     // Nor does it stay subscribed for who was here before.
-    await expect.poll(() => page.evaluate(() => localStorage.getItem('stub'))).toBe(null);
-    expect((await api<{ devices: unknown[] }>(parley, cleo.token, 'GET', 'devices')).devices).toEqual([]);
+    await expect.poll(() => service.endpoint(page)).toBe(null);
+    expect(await mine(cleo)).toEqual([]);
     await page.getByRole('listitem').getByRole('button', { name: 'Sign out' }).click();
     await signIn(page, ada);
     await page.goto(`${parley.url}/settings`);
     await page.getByText('Nowhere yet.').waitFor();
+  });
+
+  test('whoever turns them on there gets a subscription of their own, and takes it along', async () => {
+    await here(page).check();
+    await devices(page).first().waitFor();
+    const hers = await service.endpoint(page);
+    const { sessions } = await api<{ sessions: { id: string; user_agent: string }[] }>(parley, ada.token, 'GET', 'sessions');
+    for (const s of sessions.filter((s) => s.user_agent.includes('Chrome'))) await api(parley, ada.token, 'DELETE', `sessions/${s.id}`);
+    await page.getByText('You were signed out.').waitFor();
+    await signIn(page, cleo);
+    await page.getByText('Nowhere yet.').waitFor();
+    await here(page).check();
+    await devices(page).first().waitFor();
+    expect(await mine(cleo)).toHaveLength(1);
+    expect(await service.endpoint(page)).not.toBe(hers);
+    await page.getByRole('listitem').getByRole('button', { name: 'Sign out' }).click();
+    await page.getByText('You are signed out.').waitFor();
+    await expect.poll(() => service.endpoint(page)).toBe(null);
+    for (const who of [cleo, ada]) {
+      await signIn(page, who);
+      await renewed(`${parley.url}/settings`);
+      expect(await service.endpoint(page)).toBe(null);
+      expect(await mine(who)).toEqual([]);
+      if (who === cleo) await page.getByRole('listitem').getByRole('button', { name: 'Sign out' }).click();
+    }
   });
 
   test('another address that the browser gives is told to the server by the worker', async () => {

@@ -2,6 +2,7 @@ import { urlOf } from './base';
 import { app } from './state/app.svelte';
 import { router } from './router.svelte';
 import { session } from './state/session.svelte';
+import { alone, setTurnedOnBy } from './turned-on';
 
 // The service worker, as far as every page has to do with it. Browsers have none for pages
 // that came by plain http from another machine.
@@ -76,10 +77,11 @@ export async function tidy(): Promise<void> {
   }
 }
 
-/** This browser is nobody's any more: nothing is to come here, and nothing stays to be seen. */
+/** This browser is nobody's any more: nothing is to come here until somebody turns it on again. */
 export async function forgetDevice(): Promise<void> {
-  const subscription = await (await container?.getRegistration())?.pushManager?.getSubscription();
-  await subscription?.unsubscribe();
+  setTurnedOnBy(null);
+  const registration = await container?.getRegistration();
+  if (registration) await alone(async () => void (await (await registration.pushManager?.getSubscription())?.unsubscribe()));
 }
 
 /** A number on the app's icon, where the system has that. */

@@ -5,8 +5,9 @@ import { session } from './session.svelte';
 /** Ends the session and leaves nothing of what was written on this device. */
 export async function signOut(live: Live): Promise<void> {
   await session.signOut();
-  await live.outbox.clear();
+  const forgotten = forgetDevice().catch(() => {}); // the server has forgotten it already
   live.drafts.clear();
   live.composing.clear();
-  await forgetDevice().catch(() => {}); // the server has forgotten it already
+  await live.outbox.clear();
+  await forgotten;
 }

@@ -1,0 +1,22 @@
+import { storageName } from './base';
+
+// Who wants notifications in this browser: another person who signs in here later may not.
+
+const key = storageName('push');
+
+export const turnedOnBy = (): string | null => localStorage.getItem(key);
+
+/** Keeps that somebody turned them on; null: nobody did, or whoever did does not want them any more. */
+export function setTurnedOnBy(who: string | null): void {
+  if (who === null) localStorage.removeItem(key);
+  else localStorage.setItem(key, who);
+}
+
+/** Does somebody want them here, and may they be shown? */
+export const wanted = (who: string): boolean => 'Notification' in globalThis && Notification.permission === 'granted' && turnedOnBy() === who;
+
+/**
+ * Does one thing at a time with this browser's subscription, in all tabs: what sees one half
+ * done would take it for what somebody else left.
+ */
+export const alone = <T>(f: () => Promise<T>): Promise<T> => navigator.locks.request(storageName('subscription'), f) as Promise<T>;
