@@ -446,18 +446,31 @@ describe('notifications', () => {
     }
   });
 
-  test('another address that the browser gives is told to the server by the worker', async () => {
+  test('another address that the browser gives is told to the server by the worker, for who is told of messages here alone', async () => {
     const endpoint = 'http://127.0.0.1:9/another';
     // Nothing but the push service has the browser give another one.
-    await worker.evaluate(
-      async ([endpoint, keys]) => {
-        let done: Promise<unknown> = Promise.resolve();
-        const newSubscription = { toJSON: () => ({ endpoint, expirationTime: null, keys }) };
-        self.dispatchEvent(Object.assign(new Event('pushsubscriptionchange'), { newSubscription, waitUntil: (p: Promise<unknown>) => (done = p) }));
-        await done;
-      },
-      [endpoint, service.keys] as const,
-    );
+    const move = (): Promise<string> =>
+      worker.evaluate(
+        async ([endpoint, keys]) => {
+          let done: Promise<unknown> = Promise.resolve();
+          const newSubscription = { toJSON: () => ({ endpoint, expirationTime: null, keys }) };
+          self.dispatchEvent(Object.assign(new Event('pushsubscriptionchange'), { newSubscription, waitUntil: (p: Promise<unknown>) => (done = p) }));
+          return done.then(() => 'done', String);
+        },
+        [endpoint, service.keys] as const,
+      );
+    expect(await move()).toBe('done');
+    await page.reload();
+    await page.getByText('Nowhere yet.').waitFor(); // they did not turn it on
+    await here(page).check();
+    await devices(page).first().waitFor();
+    const [{ id }] = (await mine()) as [{ id: string }];
+    expect(await move()).toBe('done');
+    expect(await mine()).toHaveLength(2);
+    // The page finds that there is no other any more.
+    await service.move(page, endpoint);
+    await page.reload();
+    await expect.poll(async () => (await mine()).map((d) => d.id === id)).toEqual([false]);
     await page.reload();
     await expect.poll(() => devices(page).allInnerTexts()).toEqual([expect.stringMatching(/Chrome on Linux/)]);
     await page.setViewportSize(phone.viewport!);

@@ -1,5 +1,6 @@
 // The service worker: shows what is pushed while no page is open, and has the interface ready
-// when the server cannot be reached. It asks the API for nothing and keeps nothing of it.
+// when the server cannot be reached. Of the API it uses nothing but what another address of
+// this browser takes, and keeps nothing.
 
 import { payloadOf, placeOf, show, type Payload } from './payload';
 
@@ -180,20 +181,29 @@ function sent(window: WindowClient, place: string): Promise<boolean> {
 // The browser gave another address: the server has to know it, page or no page.
 self.addEventListener('pushsubscriptionchange', (e) => {
   const { oldSubscription, newSubscription } = e as Event & { oldSubscription?: PushSubscription; newSubscription?: PushSubscription };
-  (e as ExtendableEvent).waitUntil(
-    (async () => {
-      const key = oldSubscription?.options.applicationServerKey;
-      const { pushManager } = self.registration;
-      const subscription =
-        newSubscription ??
-        (await pushManager.getSubscription()) ??
-        (key ? await pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: key }) : null);
-      if (!subscription) return; // the page does it at its next start
-      await fetch(urlOf('api/v1/devices'), {
-        method: 'POST',
-        headers: { 'Content-Type': 'application/json' },
-        body: JSON.stringify({ kind: 'webpush', subscription }),
-      });
-    })(),
-  );
+  (e as ExtendableEvent).waitUntil(moved(oldSubscription, newSubscription));
 });
+
+/**
+ * Registers the new address for whoever is signed in, if it is they who are told of messages
+ * here: somebody else may have turned it on and left. Rejects if it cannot be; then the page
+ * does it at its next start.
+ */
+async function moved(was?: PushSubscription, is?: PushSubscription): Promise<void> {
+  const key = was?.options.applicationServerKey;
+  const { pushManager } = self.registration;
+  const subscription =
+    is ?? (await pushManager.getSubscription()) ?? (key ? await pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: key }) : null);
+  if (!subscription) return; // for the page as well
+  const { devices } = (await (await ask('GET')).json()) as { devices: { kind: string; current: boolean }[] };
+  if (!devices.some((d) => d.current && d.kind === 'webpush')) return;
+  await ask('POST', { kind: 'webpush', subscription });
+}
+
+/** Asks the server for or about devices; rejects unless it agrees. */
+async function ask(method: string, body?: object): Promise<Response> {
+  const init: RequestInit = body ? { method, headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body) } : { method };
+  const answer = await fetch(urlOf('api/v1/devices'), init);
+  if (!answer.ok) throw new Error(`${method} devices: ${answer.status}`);
+  return answer;
+}
