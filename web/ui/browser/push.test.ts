@@ -220,6 +220,15 @@ describe('notifications', () => {
   const say = (who: Account, body: string) =>
     api<{ seq: number }>(parley, who.token, 'POST', `conversations/${ids[who.username]}/messages`, { client_id: crypto.randomUUID(), body });
 
+  /** Puts a page into the background, or another window before it. */
+  const look = (p: Page, o: { visible: boolean; focused: boolean }): Promise<void> =>
+    p.evaluate(({ visible, focused }) => {
+      Object.defineProperty(document, 'visibilityState', { value: visible ? 'visible' : 'hidden', configurable: true });
+      document.hasFocus = () => focused;
+      document.dispatchEvent(new Event('visibilitychange'));
+      dispatchEvent(new Event(focused ? 'focus' : 'blur'));
+    }, o);
+
   /** Goes to a page and waits until it has looked after its subscription, as it does after its start. */
   async function renewed(url: string): Promise<void> {
     await page.goto(url);
@@ -323,6 +332,83 @@ describe('notifications', () => {
     await page.goto('about:blank');
     await api(parley, ben.token, 'POST', `conversations/${ids[ben.username]}/messages`, { client_id: crypto.randomUUID(), body: 'Secret' });
     await expect.poll(() => service.received).toMatchObject([{ title: 'Parley', body: 'New message' }]);
+    service.received = [];
+  });
+
+  test('a page that nobody looks at shows by itself what comes, and of several pages one', async () => {
+    await api(parley, ada.token, 'PATCH', 'me', { push_content: 'full' });
+    const pages = [page, await c.newPage()];
+    await service.stub(pages[1]!);
+    for (const p of pages) {
+      await p.goto(`${parley.url}/`);
+      await p.getByRole('link', { name: /Ben Okri/ }).waitFor();
+      await p.evaluate(() => {
+        // How often it looked what there is to show, and how often it showed something.
+        const did = { looked: 0, showed: 0 };
+        const request = navigator.locks.request.bind(navigator.locks) as (...all: unknown[]) => Promise<unknown>;
+        const looks = async (name: string, ...rest: unknown[]): Promise<unknown> => {
+          const is = await request(name, ...rest);
+          if (name.endsWith(':shown')) did.looked++;
+          return is;
+        };
+        const { showNotification } = ServiceWorkerRegistration.prototype;
+        function shows(this: ServiceWorkerRegistration, ...of: Parameters<typeof showNotification>): Promise<void> {
+          did.showed++;
+          return showNotification.apply(this, of);
+        }
+        Object.assign(navigator.locks, { request: looks });
+        Object.assign(ServiceWorkerRegistration.prototype, { showNotification: shows });
+        Object.assign(window, { did });
+      });
+    }
+    await look(pages[0]!, { visible: false, focused: false });
+    await look(pages[1]!, { visible: true, focused: false }); // another window is before it
+    const did = async (): Promise<{ looked: number[]; showed: number }> => {
+      const all = await Promise.all(pages.map((p) => p.evaluate(() => (window as unknown as { did: { looked: number; showed: number } }).did)));
+      return { looked: all.map((d) => d.looked), showed: all.reduce((sum, d) => sum + d.showed, 0) };
+    };
+    service.received = [];
+    await say(ben, 'Anybody there?');
+    await expect.poll(did).toEqual({ looked: [1, 1], showed: 1 });
+    expect(await shown()).toEqual([{ title: 'Ben Okri', body: 'Anybody there?', tag: ids[ben.username], silent: false, icon: `${parley.url}/icons/192.png` }]);
+    const { seq } = await say(ben, 'Hello?');
+    await expect.poll(did).toEqual({ looked: [2, 2], showed: 2 });
+    const both = { title: 'Ben Okri', body: '2 new messages\nHello?' };
+    expect(await shown()).toMatchObject([{ ...both, silent: false }]);
+    // Nobody read it, so that all devices are told of it later: here it is old.
+    await push(message(ben, seq, { body: '2 new messages\nHello?', count: 2 }));
+    await expect.poll(shown).toMatchObject([{ ...both, silent: true }]);
+    // A push that only knows of what was shown and read before does not take it away.
+    await push(message(cleo, 2000, { read: [ids[ben.username]] }));
+    await expect.poll(async () => (await shown()).map((n) => n.title).sort()).toEqual(['Ben Okri', 'Cleo Patrick']);
+    await click('Cleo Patrick');
+    await expect.poll(shown).toMatchObject([both]);
+    // Nor is somebody told again aloud who has put it away.
+    await page.evaluate(async () => (await (await navigator.serviceWorker.ready).getNotifications()).forEach((n) => n.close()));
+    await expect.poll(shown).toEqual([]);
+    await push(message(ben, seq, { body: '2 new messages\nHello?', count: 2 }));
+    await expect.poll(shown).toMatchObject([{ ...both, silent: true }]);
+
+    await expect.poll(() => desktop.shown.length).toBe(1);
+    await click('Ben Okri');
+    await expect.poll(shown).toEqual([]);
+    await expect.poll(() => Promise.all(pages.map(async (p) => p.url().endsWith(ids[ben.username]!)))).toContain(true);
+
+    // Seen in the one, it is over in both.
+    await say(cleo, 'And you?');
+    await expect.poll(shown).toMatchObject([{ title: 'Cleo Patrick', body: 'And you?' }]);
+    await look(pages[1]!, { visible: true, focused: true });
+    await pages[1]!.getByRole('link', { name: /Cleo Patrick/ }).click();
+    await pages[1]!.getByRole('log').getByText('And you?').waitFor();
+    await expect.poll(shown).toEqual([]);
+    // Nor does the other one speak up while somebody reads here.
+    const before = (await did()).showed;
+    await say(cleo, 'Good.');
+    await expect.poll(async () => (await did()).looked[0]).toBe(4);
+    expect((await did()).showed).toBe(before);
+    expect(await shown()).toEqual([]);
+    await pages[1]!.close();
+    await look(page, { visible: true, focused: true });
     service.received = [];
   });
 

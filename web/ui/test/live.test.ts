@@ -42,6 +42,7 @@ beforeEach(async () => {
   server = new FakeServer();
   vi.stubGlobal('document', { baseURI: 'http://test/', visibilityState: 'visible', addEventListener: () => {} });
   vi.stubGlobal('addEventListener', () => {});
+  vi.stubGlobal('matchMedia', () => ({ matches: true }));
   vi.stubGlobal('navigator', { languages: [] });
   vi.stubGlobal('fetch', server.fetch);
   vi.stubGlobal('WebSocket', class {

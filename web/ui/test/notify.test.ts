@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { isForever, isMuted, isQuiet, muteUntil } from '../src/lib/notify';
+import { isForever, isMuted, isQuiet, isTold, muteUntil } from '../src/lib/notify';
 import { Conversations } from '../src/lib/state/conversations.svelte';
 import { payloadOf, placeOf, show, type Payload } from '../worker/payload';
 import { conversation, me, message } from './make';
@@ -53,6 +53,18 @@ describe('a mute', () => {
     expect(isMuted(c, at)).toBe(false);
     expect(isQuiet({ notify: 'none', muted_until: null }, at)).toBe(true);
     expect(isQuiet({ notify: 'mentions', muted_until: null }, at)).toBe(false);
+  });
+
+  test('is never made up for: what was said meanwhile is told of neither then nor later', () => {
+    const e = message(1);
+    const after = new Date(Date.parse(e.created_at) + 1).toISOString();
+    expect(isTold({ notify: 'all', muted_until: null }, e, me)).toBe(true);
+    expect(isTold({ notify: 'all', muted_until: e.created_at }, e, me)).toBe(true);
+    expect(isTold({ notify: 'all', muted_until: after }, e, me)).toBe(false);
+    expect(isTold({ notify: 'none', muted_until: null }, { ...e, mentions: [me] }, me)).toBe(false);
+    const mentions = { notify: 'mentions' as const, muted_until: null };
+    expect(isTold(mentions, { ...e, mentions: ['somebody'] }, me)).toBe(false);
+    expect(isTold(mentions, { ...e, mentions: [me] }, me)).toBe(true);
   });
 
   test('keeps its conversation out of the count of what is new', () => {

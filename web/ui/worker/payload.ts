@@ -7,6 +7,8 @@ export interface Payload {
   seq?: number;
   title: string;
   body: string;
+  /** How many messages it speaks of. */
+  count?: number;
   /** Unread messages in all conversations that one wants to be told of. */
   unread: number;
   /** One notification a tag. */
@@ -14,6 +16,8 @@ export interface Payload {
   /** Conversations that were read since: what is shown of them is closed. */
   read?: string[];
   at: string;
+  /** A page shows it by itself, and knows what was read of it. */
+  page?: boolean;
 }
 
 /** In the server's words for what says no more. */
@@ -37,12 +41,48 @@ export function payloadOf(text: string | undefined): Payload {
 export const placeOf = (p: Payload | null | undefined): string =>
   p?.conversation_id ? `c/${p.conversation_id}` : p?.type === 'test' ? 'settings' : '';
 
+/** What is to be shown, and whether it is announced again or takes the place of what there was without a sound. */
+export interface Showing {
+  payload: Payload;
+  again: boolean;
+}
+
 /**
  * What to show: p, given what is shown under its tag already. Pushes come at least once, and
  * not always in order: what is shown is never replaced by what is older, and the same is not
  * announced twice. Nor is what somebody is looking at.
  */
-export function show(p: Payload, shown: Payload | undefined, watched: boolean): { payload: Payload; again: boolean } {
+export function show(p: Payload, shown: Payload | undefined, watched: boolean): Showing {
   const stale = shown?.seq !== undefined && p.seq !== undefined && shown.seq >= p.seq;
   return { payload: stale ? shown : p, again: !stale && !watched };
+}
+
+/** Not all of what TypeScript knows of notifications is there yet. */
+type Shown = NotificationOptions & { renotify?: boolean; timestamp?: number };
+
+/**
+ * Shows something under a tag, given what is shown there already, and gives what; null:
+ * nothing is to be. Both the worker and every page do, one at a time: what two show at once
+ * would be announced twice.
+ */
+export function present(r: ServiceWorkerRegistration, tag: string, what: (shown: Payload | undefined) => Showing | null): Promise<Payload | null> {
+  const urlOf = (path: string): string => new URL(path, r.scope).href;
+  return navigator.locks.request(`parley:${new URL(r.scope).pathname}:shown`, async () => {
+    const [old] = await r.getNotifications({ tag });
+    const showing = what((old?.data ?? undefined) as Payload | undefined);
+    if (!showing) return null;
+    const { payload, again } = showing;
+    const options: Shown = {
+      body: payload.body,
+      tag: payload.tag,
+      icon: urlOf('icons/192.png'),
+      badge: urlOf('icons/badge.png'),
+      renotify: again,
+      silent: !again,
+      data: payload,
+      ...(payload.at ? { timestamp: Date.parse(payload.at) } : {}),
+    };
+    await r.showNotification(payload.title, options);
+    return payload;
+  }) as Promise<Payload | null>;
 }

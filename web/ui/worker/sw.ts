@@ -2,7 +2,7 @@
 // when the server cannot be reached. Of the API it uses nothing but what another address of
 // this browser takes, and keeps nothing.
 
-import { payloadOf, placeOf, show, type Payload } from './payload';
+import { payloadOf, placeOf, present, show, type Payload } from './payload';
 
 declare const self: ServiceWorkerGlobalScope;
 /** The interface's scripts and styles with their hashes, by path; the build puts them here. */
@@ -10,9 +10,6 @@ declare const FILES: Record<string, string>;
 /** What index.html of this build loads first, and a name that no other build has. */
 declare const ENTRY: string;
 declare const VERSION: string;
-
-/** Not all of what TypeScript knows of workers is there yet. */
-type Shown = NotificationOptions & { renotify?: boolean; timestamp?: number };
 
 const scope = self.registration.scope;
 const here = new URL(scope);
@@ -23,7 +20,7 @@ const urlOf = (path: string): string => new URL(path, scope).href;
 
 /** So long, in milliseconds, a page is waited for when there is one in the cache. */
 const patience = 5_000;
-/** So long, in milliseconds, a page has to say that it went where it was sent. */
+/** So long, in milliseconds, a page has to answer. */
 const ackTimeout = 1_000;
 
 // Offline shell. What the worker has stands in for what does not come, and for nothing else:
@@ -105,32 +102,32 @@ self.addEventListener('push', (e) => e.waitUntil(pushed(payloadOf(e.data?.text()
 
 /**
  * Every push shows something, also when somebody looks at the conversation: Safari takes the
- * subscription away otherwise, and a page that has the message would not have been owed the
- * push: it is cut off, or about to be told. There it makes no sound, and the page, told of it,
- * connects and closes it as soon as the message is read.
+ * subscription away otherwise. A page that is open may not have the message, because it is cut
+ * off; or it has it and nobody has read it, which the server tells all devices of a minute
+ * later. What a page has shown by itself stays as it is, or comes back without a sound if
+ * somebody has put it away. Nor does it make one where somebody looks, and the page, told of
+ * it, connects and closes it as soon as the message is read.
  */
 async function pushed(p: Payload): Promise<void> {
-  const windows = await self.clients.matchAll({ type: 'window', includeUncontrolled: true });
+  const windows = await pages();
   const place = placeOf(p);
   const watched = p.conversation_id !== undefined && windows.some((w) => w.focused && within(w.url, place));
-  const [old] = await self.registration.getNotifications({ tag: p.tag });
-  const { payload, again } = show(p, old?.data as Payload | undefined, watched);
-  const options: Shown = {
-    body: payload.body,
-    tag: payload.tag,
-    icon: urlOf('icons/192.png'),
-    badge: urlOf('icons/badge.png'),
-    renotify: again,
-    silent: !again,
-    data: payload,
-    ...(payload.at ? { timestamp: Date.parse(payload.at) } : {}),
-  };
-  await self.registration.showNotification(payload.title, options);
+  const answers = p.seq === undefined ? [] : await Promise.all(windows.map((w) => asked(w, { announced: p })));
+  await present(self.registration, p.tag, (shown) => show(p, shown, watched || answers.includes(true)));
   for (const tag of p.read ?? []) {
-    for (const n of await self.registration.getNotifications({ tag })) n.close();
+    for (const n of await self.registration.getNotifications({ tag })) {
+      // What the server does not know to be shown may be newer than what it knows to be read.
+      if (windows.length === 0 || !(n.data as Payload | null)?.page) n.close();
+    }
   }
   if (p.type !== 'test') await badge(p.unread);
-  for (const w of windows) w.postMessage({ pushed: payload.tag });
+  for (const w of windows) w.postMessage({ pushed: p.tag });
+}
+
+/** The windows that show Parley, the one used last first. */
+async function pages(): Promise<WindowClient[]> {
+  const all = await self.clients.matchAll({ type: 'window', includeUncontrolled: true });
+  return all.filter((w) => w.url.startsWith(scope));
 }
 
 async function badge(unread: number): Promise<void> {
@@ -154,8 +151,7 @@ self.addEventListener('notificationclick', (e) => {
 
 /** Leads to a place in the window that shows it, or the one used last, or a new one. */
 async function go(place: string): Promise<void> {
-  const all = await self.clients.matchAll({ type: 'window', includeUncontrolled: true });
-  const windows = all.filter((w) => w.url.startsWith(scope));
+  const windows = await pages();
   const window = windows.find((w) => place !== '' && within(w.url, place)) ?? windows[0];
   if (!window) {
     await self.clients.openWindow(urlOf(place));
@@ -163,18 +159,18 @@ async function go(place: string): Promise<void> {
   }
   void window.focus().catch(() => {}); // the system may not let us, or not answer
   // Without loading anything, if the page is alive and well.
-  if (!(await sent(window, place))) {
+  if ((await asked(window, { go: place })) === undefined) {
     await window.navigate(urlOf(place)).catch(() => self.clients.openWindow(urlOf(place)));
   }
 }
 
-/** Tells a page where to go. False: it does not answer. */
-function sent(window: WindowClient, place: string): Promise<boolean> {
+/** Asks a page, or tells it where to go. Undefined: it does not answer. */
+function asked(window: WindowClient, what: { go: string } | { announced: Payload }): Promise<unknown> {
   const { port1, port2 } = new MessageChannel();
   return new Promise((resolve) => {
-    port1.onmessage = () => resolve(true);
-    setTimeout(() => resolve(false), ackTimeout);
-    window.postMessage({ go: place }, [port2]);
+    port1.onmessage = (e) => resolve(e.data);
+    setTimeout(() => resolve(undefined), ackTimeout);
+    window.postMessage(what, [port2]);
   });
 }
 

@@ -1,4 +1,4 @@
-import type { Conversation } from './api/types';
+import type { Conversation, Entry } from './api/types';
 
 // Of what one wants to be told, and when.
 
@@ -11,6 +11,10 @@ export const isMuted = ({ muted_until }: Settings, now: number): boolean => mute
 
 /** One is told of nothing in it, and its messages are in no count but its own. */
 export const isQuiet = (c: Settings, now: number): boolean => c.notify === 'none' || isMuted(c, now);
+
+/** Is somebody told of a message? What was said during a mute is not told of later. */
+export const isTold = (c: Settings, e: Pick<Entry, 'created_at' | 'mentions'>, me: string): boolean =>
+  !isQuiet(c, Date.parse(e.created_at)) && (c.notify === 'all' || e.mentions?.includes(me) === true);
 
 /** Does a mute end only when one ends it? */
 export const isForever = (until: string): boolean => until >= forever.slice(0, 10);

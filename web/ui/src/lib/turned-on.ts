@@ -4,7 +4,13 @@ import { storageName } from './base';
 
 const key = storageName('push');
 
-export const turnedOnBy = (): string | null => localStorage.getItem(key);
+export function turnedOnBy(): string | null {
+  try {
+    return localStorage.getItem(key);
+  } catch {
+    return null; // forbidden by the browser's settings
+  }
+}
 
 /** Keeps that somebody turned them on; null: nobody did, or whoever did does not want them any more. */
 export function setTurnedOnBy(who: string | null): void {

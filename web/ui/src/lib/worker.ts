@@ -1,3 +1,4 @@
+import type { Payload } from '../../worker/payload';
 import { urlOf } from './base';
 import { app } from './state/app.svelte';
 import { router } from './router.svelte';
@@ -11,14 +12,10 @@ import { alone, setTurnedOnBy } from './turned-on';
 interface Said {
   /** Go there: a notification was clicked. */
   go?: string;
+  /** Was this announced here? It was pushed just now. */
+  announced?: Payload;
   /** The tag of what was just shown. */
   pushed?: string;
-}
-
-/** What a notification keeps for us; written by the worker. */
-interface Kept {
-  conversation_id?: string;
-  seq?: number;
 }
 
 /** Browsers look right after a push whether something is shown: till then it stays, in milliseconds. */
@@ -58,6 +55,8 @@ export function beginWorker(): void {
     if (said.go !== undefined) {
       router.leave(said.go);
       e.ports[0]?.postMessage(null);
+    } else if (said.announced) {
+      e.ports[0]?.postMessage(app.live?.announcer.did(said.announced) ?? false);
     } else if (said.pushed !== undefined) {
       app.live?.wake(); // what it speaks of is not here yet, or was not told to be
       setTimeout(() => void tidy(), document.visibilityState === 'visible' ? 0 : settle);
@@ -71,7 +70,7 @@ export async function tidy(): Promise<void> {
   const { live } = app;
   const over = session.status === 'anonymous';
   for (const n of list) {
-    const { conversation_id, seq } = (n.data ?? {}) as Kept;
+    const { conversation_id, seq } = (n.data ?? {}) as Partial<Payload>;
     const read = live?.conversations.get(conversation_id ?? '')?.read_seq ?? -1;
     if (over || (seq !== undefined && seq <= read)) n.close();
   }

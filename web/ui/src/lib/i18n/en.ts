@@ -446,6 +446,8 @@ export const en = {
     notAnswered: 'You were asked for permission and did not answer. Try again.',
     noWorker: 'The browser could not start what shows notifications. Load the page again and try once more.',
     noService: 'The browser could not reach its push service. Check your connection, and whether push is turned off in the browser’s settings.',
+    one: 'New message',
+    several: (n: number) => count(n, 'new message', 'new messages'),
     devices: 'Where you get notifications',
     devicesFailed: 'Your devices could not be loaded.',
     noDevices: 'Nowhere yet.',

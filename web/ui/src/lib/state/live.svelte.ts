@@ -9,6 +9,7 @@ import { t } from '../i18n';
 import { named } from '../text/mentions';
 import { Actions } from './actions';
 import { waitAfter } from './again';
+import { Announcer } from './announcer';
 import { Composing } from './composing.svelte';
 import { connection } from './connection.svelte';
 import { Conversations } from './conversations.svelte';
@@ -62,6 +63,7 @@ export class Live {
   readonly presence: Presence;
   readonly typing: Typing;
   readonly actions: Actions;
+  readonly announcer = new Announcer(this);
   /** Why the list could not be fetched. */
   listError = $state<ApiError | null>(null);
 
@@ -183,6 +185,7 @@ export class Live {
     this.receipts.clear();
     this.presence.clear();
     this.typing.clear();
+    this.announcer.stop();
     this.#tabs.close();
     for (const log of this.#logs.values()) log.forget();
     connection.reset();
@@ -201,7 +204,10 @@ export class Live {
 
   async #list(): Promise<void> {
     try {
-      for (const c of await http.conversations(firstList)) this.#put(c);
+      for (const c of await http.conversations(firstList)) {
+        if (!this.conversations.loaded) this.announcer.knows(c.id, c.last_seq); // a sync may bring it once more
+        this.#put(c);
+      }
       this.conversations.loaded = true;
       this.listError = null;
     } catch (err) {
@@ -361,6 +367,7 @@ export class Live {
       // Restored from a backup: what is held may never have happened.
       for (const log of this.#logs.values()) log.forget();
       this.conversations.clear();
+      this.announcer.clear();
     }
     // The list also tells what other devices have read meanwhile, which sync does not.
     if (!this.conversations.loaded) await this.list();
@@ -418,6 +425,7 @@ export class Live {
     if (!this.conversations.apply(e)) void this.#refresh(e.conversation_id);
     this.#logs.get(e.conversation_id)?.apply(e);
     this.#confirm(e);
+    this.announcer.hear(e);
     this.#rosters.get(e.conversation_id)?.apply(e);
     if (e.kind === 'message') this.typing.stopped(e.conversation_id, e.sender_id);
     if (e.sender_id !== this.me) this.receipts.mark('delivered', e.conversation_id, e.seq);
