@@ -14,8 +14,8 @@ export function turnedOnBy(): string | null {
 
 /** Keeps that somebody turned them on; null: nobody did, or whoever did does not want them any more. */
 export function setTurnedOnBy(who: string | null): void {
-  if (who === null) localStorage.removeItem(key);
-  else localStorage.setItem(key, who);
+  if (who !== null) localStorage.setItem(key, who);
+  else if (turnedOnBy() !== null) localStorage.removeItem(key);
 }
 
 /** Does somebody want them here, and may they be shown? */
