@@ -61,13 +61,20 @@ export function show(p: Payload, shown: Payload | undefined, watched: boolean): 
 type Shown = NotificationOptions & { renotify?: boolean; timestamp?: number };
 
 /**
+ * Does one thing at a time with what is shown, in the worker and all pages: what two show at
+ * once would be announced twice, and Chromium forgets what is just being shown when somebody
+ * asks it meanwhile what is.
+ */
+export const exclusively = <T>(r: ServiceWorkerRegistration, f: () => Promise<T>): Promise<T> =>
+  navigator.locks.request(`parley:${new URL(r.scope).pathname}:shown`, f) as Promise<T>;
+
+/**
  * Shows something under a tag, given what is shown there already, and gives what; null:
- * nothing is to be. Both the worker and every page do, one at a time: what two show at once
- * would be announced twice.
+ * nothing is to be.
  */
 export function present(r: ServiceWorkerRegistration, tag: string, what: (shown: Payload | undefined) => Showing | null): Promise<Payload | null> {
   const urlOf = (path: string): string => new URL(path, r.scope).href;
-  return navigator.locks.request(`parley:${new URL(r.scope).pathname}:shown`, async () => {
+  return exclusively(r, async () => {
     const [old] = await r.getNotifications({ tag });
     const showing = what((old?.data ?? undefined) as Payload | undefined);
     if (!showing) return null;
@@ -84,5 +91,11 @@ export function present(r: ServiceWorkerRegistration, tag: string, what: (shown:
     };
     await r.showNotification(payload.title, options);
     return payload;
-  }) as Promise<Payload | null>;
+  });
 }
+
+/** Closes what is shown, under a tag or anywhere, if it is to be. */
+export const close = (r: ServiceWorkerRegistration, which: (shown: Partial<Payload>) => boolean, tag?: string): Promise<void> =>
+  exclusively(r, async () => {
+    for (const n of await r.getNotifications(tag === undefined ? {} : { tag })) if (which((n.data ?? {}) as Partial<Payload>)) n.close();
+  });

@@ -2,7 +2,7 @@
 // when the server cannot be reached. Of the API it uses nothing but what another address of
 // this browser takes, and keeps nothing.
 
-import { payloadOf, placeOf, present, show, type Payload } from './payload';
+import { close, payloadOf, placeOf, present, show, type Payload } from './payload';
 
 declare const self: ServiceWorkerGlobalScope;
 /** The interface's scripts and styles with their hashes, by path; the build puts them here. */
@@ -114,12 +114,8 @@ async function pushed(p: Payload): Promise<void> {
   const watched = p.conversation_id !== undefined && windows.some((w) => w.focused && within(w.url, place));
   const answers = p.seq === undefined ? [] : await Promise.all(windows.map((w) => asked(w, { announced: p })));
   await present(self.registration, p.tag, (shown) => show(p, shown, watched || answers.includes(true)));
-  for (const tag of p.read ?? []) {
-    for (const n of await self.registration.getNotifications({ tag })) {
-      // What the server does not know to be shown may be newer than what it knows to be read.
-      if (windows.length === 0 || !(n.data as Payload | null)?.page) n.close();
-    }
-  }
+  // What the server does not know to be shown may be newer than what it knows to be read.
+  for (const tag of p.read ?? []) await close(self.registration, ({ page }) => windows.length === 0 || !page, tag);
   if (p.type !== 'test') await badge(p.unread);
   for (const w of windows) w.postMessage({ pushed: p.tag });
 }

@@ -1,4 +1,4 @@
-import type { Payload } from '../../worker/payload';
+import { close, type Payload } from '../../worker/payload';
 import { urlOf } from './base';
 import { app } from './state/app.svelte';
 import { router } from './router.svelte';
@@ -66,14 +66,12 @@ export function beginWorker(): void {
 
 /** Closes the notifications of what was read meanwhile, here or elsewhere; and all if nobody is signed in. */
 export async function tidy(): Promise<void> {
-  const list = (await (await container?.getRegistration())?.getNotifications?.()) ?? [];
-  const { live } = app;
-  const over = session.status === 'anonymous';
-  for (const n of list) {
-    const { conversation_id, seq } = (n.data ?? {}) as Partial<Payload>;
-    const read = live?.conversations.get(conversation_id ?? '')?.read_seq ?? -1;
-    if (over || (seq !== undefined && seq <= read)) n.close();
-  }
+  const registration = await container?.getRegistration();
+  if (!registration?.getNotifications) return;
+  await close(registration, ({ conversation_id, seq }) => {
+    const read = app.live?.conversations.get(conversation_id ?? '')?.read_seq ?? -1;
+    return session.status === 'anonymous' || (seq !== undefined && seq <= read);
+  });
 }
 
 /** This browser is nobody's any more: nothing is to come here until somebody turns it on again. */

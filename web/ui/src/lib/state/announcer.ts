@@ -1,4 +1,4 @@
-import { present, show, type Payload } from '../../../worker/payload';
+import { close, present, show, type Payload } from '../../../worker/payload';
 import { asApiError } from '../api/errors';
 import type { Conversation, Entry } from '../api/types';
 import { t } from '../i18n';
@@ -92,7 +92,7 @@ export class Announcer {
     this.#announced.set(id, shown.seq!);
     // Nobody closes what was read before it was to be seen.
     const read = conversations.get(id)?.read_seq ?? 0;
-    if (this.#over || read >= shown.seq!) for (const n of await registration.getNotifications({ tag: id })) n.close();
+    if (this.#over || read >= shown.seq!) await close(registration, () => true, id);
   }
 
   #payload(c: Conversation, e: Entry, count: number): Payload {
