@@ -16,6 +16,7 @@ import (
 	"golang.org/x/term"
 
 	"parley/store"
+	"parley/web"
 )
 
 // config is all of the configuration. Each setting is a flag, a variable and a key of the
@@ -86,7 +87,10 @@ func (c *config) check() error {
 		if err != nil {
 			return errors.New("base-url: not a URL") // the error quotes it, perhaps with a password
 		}
-		c.baseURL = u // web checks the rest
+		if err := web.CheckBaseURL(u); err != nil {
+			return err
+		}
+		c.baseURL = u
 	}
 	for _, text := range c.TrustedProxies {
 		if text = strings.TrimSpace(text); text == "none" && len(c.TrustedProxies) == 1 {

@@ -89,6 +89,8 @@ func TestConfigurationMistakes(t *testing.T) {
 		"sign-up":               {[]string{"PARLEY_SIGNUP=maybe"}, nil, "must be one of"},
 		"rate limits":           {[]string{"PARLEY_RATE_LIMITS=no"}, nil, "must be one of"},
 		"sign-up in a file":     {nil, []string{"--config", writeFile(t, "signup: maybe")}, "must be one of"},
+		"base URL, no scheme":   {[]string{"PARLEY_BASE_URL=chat.example"}, nil, "must begin with http"},
+		"base URL with query":   {[]string{"PARLEY_BASE_URL=https://chat.example/?x"}, nil, "nothing else"},
 		"port":                  {[]string{"PORT=70000"}, nil, "port"},
 		"listen":                {nil, []string{"--listen=localhost"}, "HOST:PORT"},
 		"listen's port":         {nil, []string{"--listen=:http-ish"}, "no valid port"},

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"regexp"
 	"strings"
 	"sync"
@@ -347,7 +348,7 @@ func TestStartFails(t *testing.T) {
 	}{
 		"port in use":         {func(c *config) { c.Listen = taken.Addr().String() }, "address already in use"},
 		"no such database":    {func(c *config) { c.DatabaseURL = "postgres://127.0.0.1:1/none?sslmode=disable" }, "open the database"},
-		"base URL with query": {func(c *config) { c.BaseURL = "https://chat.example/?x" }, "base URL"},
+		"base URL with query": {func(c *config) { c.baseURL = &url.URL{Scheme: "https", Host: "chat.example", RawQuery: "x"} }, "base URL"},
 	} {
 		cfg := &config{Listen: "127.0.0.1:0", DatabaseURL: storetest.URL(t)}
 		c.change(cfg)

@@ -24,6 +24,10 @@ func (s *Service) Routes(api huma.API) {
 		DefaultStatus: http.StatusCreated,
 	}, s.httpSetup)
 	huma.Register(api, huma.Operation{
+		OperationID: "get-signup", Method: http.MethodGet, Path: "/signup", Tags: entry, Metadata: public,
+		Summary: "Who can sign up",
+	}, s.httpGetSignup)
+	huma.Register(api, huma.Operation{
 		OperationID: "sign-up", Method: http.MethodPost, Path: "/users", Tags: entry, Metadata: public,
 		Summary: "Sign up",
 		Description: "Makes an account and signs in: with an invite where the server asks for one, with none where sign-up is " +
@@ -102,6 +106,18 @@ type setupInput struct {
 		Token string `json:"token" maxLength:"100" doc:"What follows # in the set-up link"`
 		NewUser
 	}
+}
+
+type signupOutput struct {
+	Body struct {
+		Signup SignupMode `json:"signup" enum:"invite,open,closed" doc:"Who has an invite, anybody, or nobody by themselves"`
+	}
+}
+
+func (s *Service) httpGetSignup(context.Context, *noInput) (*signupOutput, error) {
+	out := &signupOutput{}
+	out.Body.Signup = s.signup()
+	return out, nil
 }
 
 type signUpInput struct {

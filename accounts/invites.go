@@ -40,17 +40,24 @@ var (
 	errTooManyInvites = problem.Newf(problem.Conflict, "You have %d open invites. Withdraw some, or let them expire.", maxOpenInvites)
 )
 
-func (s *Service) mayInvite(who Identity) bool {
-	return who.Role == RoleAdmin || s.cfg.MembersInvite
+func (s *Service) mayInvite(r Role) bool { return r == RoleAdmin || s.cfg.MembersInvite }
+
+// signup is who may make an account.
+func (s *Service) signup() SignupMode {
+	switch m := cmp.Or(s.cfg.Signup, SignupInvite); m {
+	case SignupInvite, SignupOpen:
+		return m
+	}
+	return SignupClosed
 }
 
 // Invite makes an invite that works for the time given, zero for a week, and for so many
 // people, zero for one. Members need MembersInvite.
 func (s *Service) Invite(ctx context.Context, who Identity, life time.Duration, uses int) (NewInvite, error) {
 	switch {
-	case !s.mayInvite(who):
+	case !s.mayInvite(who.Role):
 		return NewInvite{}, errNotAdmin
-	case s.cfg.Signup != SignupInvite && s.cfg.Signup != SignupOpen && s.cfg.Signup != "":
+	case s.signup() == SignupClosed:
 		return NewInvite{}, errSignupClosed
 	}
 	life, uses = cmp.Or(life, inviteLife), cmp.Or(uses, 1)
@@ -75,7 +82,7 @@ func (s *Service) Invite(ctx context.Context, who Identity, life time.Duration, 
 // Invites gives the open invites, the newest first: an admin's view is of all, a member's
 // of their own.
 func (s *Service) Invites(ctx context.Context, who Identity) ([]Invite, error) {
-	if !s.mayInvite(who) {
+	if !s.mayInvite(who.Role) {
 		return nil, errNotAdmin
 	}
 	list, err := s.q.invites(ctx, who.UserID, who.Role == RoleAdmin, maxOpenInvites)
@@ -87,7 +94,7 @@ func (s *Service) Invites(ctx context.Context, who Identity) ([]Invite, error) {
 
 // Withdraw deletes an invite: an admin any, a member their own.
 func (s *Service) Withdraw(ctx context.Context, who Identity, id InviteID) error {
-	if !s.mayInvite(who) {
+	if !s.mayInvite(who.Role) {
 		return errNotAdmin
 	}
 	deleted, err := s.q.deleteInvite(ctx, id, who.UserID, who.Role == RoleAdmin)

@@ -1,6 +1,7 @@
 package accounts
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"slices"
@@ -145,6 +146,10 @@ func TestSignUpModes(t *testing.T) {
 				t.Fatal(err)
 			}
 			b.cfg.Signup = c.mode
+			said := decode[struct{ Signup SignupMode }](b.call("GET", "/signup", nil).wants(200)).Signup
+			if want := map[SignupMode]SignupMode{"": SignupInvite, "opne": SignupClosed}[c.mode]; said != cmp.Or(want, c.mode) {
+				t.Errorf("it is said to be %q", said)
+			}
 			f := form("Ben")
 			if c.invited {
 				f["invite"] = invite.Code
@@ -334,6 +339,19 @@ func TestMembersInvite(t *testing.T) {
 	b := setup(t, membersToo)
 	admin, ben, eve := b.person("admin", RoleAdmin), b.person("ben", RoleMember), b.person("eve", RoleMember)
 	invite := decode[NewInvite](b.call("POST", "/invites", object{}, bearer(ben.Token)).wants(201))
+	may := func(token string) bool {
+		return decode[Profile](b.call("GET", "/me", nil, bearer(token)).wants(200)).MayInvite
+	}
+	for mode, want := range map[SignupMode]bool{"": true, SignupOpen: true, SignupClosed: false} {
+		if b.cfg.Signup = mode; may(ben.Token) != want || may(admin.Token) != want {
+			t.Errorf("%q: who may invite does not know it", mode)
+		}
+	}
+	b.cfg.Signup, b.cfg.MembersInvite = "", false
+	if may(ben.Token) || !may(admin.Token) {
+		t.Error("who may not invite believes they may")
+	}
+	b.cfg.MembersInvite = true
 	of := func(token string) int {
 		return len(decode[struct{ Invites []Invite }](b.call("GET", "/invites", nil, bearer(token)).wants(200)).Invites)
 	}

@@ -62,9 +62,9 @@ var (
 // invite is counted together with the account it makes: never one without the other.
 func (s *Service) SignUp(ctx context.Context, n NewUser, invite, userAgent string) (SignedIn, error) {
 	var codeHash []byte
-	switch s.cfg.Signup {
+	switch s.signup() {
 	case SignupOpen:
-	case SignupInvite, "":
+	case SignupInvite:
 		var err error
 		if codeHash, err = s.checkCode(ctx, invite, RoleMember, errInvite); err != nil {
 			return SignedIn{}, err
@@ -208,6 +208,7 @@ type Profile struct {
 	ShowLastSeen bool `json:"show_last_seen" doc:"Others see when I was last here"`
 
 	PushContent PushContent `json:"push_content" enum:"full,generic" doc:"Whether notifications show who wrote what, as far as the server allows it, or only that there is a message"`
+	MayInvite   bool        `json:"may_invite" doc:"Whether I can make invites"`
 }
 
 // PushContent is what somebody's notifications show.
@@ -230,7 +231,7 @@ type ProfileUpdate struct {
 
 // Profile gives a person as they see themselves.
 func (s *Service) Profile(ctx context.Context, id UserID) (Profile, error) {
-	return profileOf(s.q.profile(ctx, id))
+	return s.profileOf(s.q.profile(ctx, id))
 }
 
 // UpdateProfile changes the name others see, and what they get to know.
@@ -245,7 +246,7 @@ func (s *Service) UpdateProfile(ctx context.Context, id UserID, u ProfileUpdate)
 		}
 		u.DisplayName = &name
 	}
-	p, err := profileOf(s.q.updateProfile(ctx, id, u))
+	p, err := s.profileOf(s.q.updateProfile(ctx, id, u))
 	if err == nil && u.DisplayName != nil {
 		s.changed(id)
 	}
@@ -258,13 +259,14 @@ func (s *Service) changed(id UserID) {
 	}
 }
 
-func profileOf(p Profile, found bool, err error) (Profile, error) {
+func (s *Service) profileOf(p Profile, found bool, err error) (Profile, error) {
 	if err != nil {
 		return Profile{}, fmt.Errorf("read or write a profile: %w", err)
 	}
 	if !found {
 		return Profile{}, ErrNoUser
 	}
+	p.MayInvite = s.mayInvite(p.Role) && s.signup() != SignupClosed
 	return p, nil
 }
 

@@ -3,6 +3,7 @@ package chat
 import (
 	"context"
 	"net/http"
+	"reflect"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
@@ -32,12 +33,14 @@ func (s *Service) Routes(api huma.API) {
 		Summary:     "Rename a group, or decide whether it shares its history",
 		Description: "title is for owners and admins, share_history for owners: it is for those who are added from then on.",
 	}, s.httpUpdate)
+	sent := api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[Sent](), true, "")
 	huma.Register(api, huma.Operation{
 		OperationID: "send-message", Method: http.MethodPost, Path: "/conversations/{id}/messages", Tags: []string{"Messages"},
 		Summary: "Send a message",
 		Description: "client_id is the idempotency key, kept for ever: after any doubt send the same again. A new message is " +
 			"answered with 201, a repeat with 200 and the first one's seq; the same client_id with another body is a conflict.",
 		DefaultStatus: http.StatusCreated,
+		Responses:     map[string]*huma.Response{"200": {Description: "It was stored before", Content: map[string]*huma.MediaType{"application/json": {Schema: sent}}}},
 	}, s.httpSend)
 	huma.Register(api, huma.Operation{
 		OperationID: "update-settings", Method: http.MethodPatch, Path: "/conversations/{id}/settings", Tags: tags,

@@ -28,7 +28,7 @@ func (m Outgoing) check() error {
 // checkText says what is wrong with the text of a message.
 func checkText(body string, mentions []accounts.UserID) error {
 	switch {
-	case body == "":
+	case strings.TrimSpace(body) == "":
 		return invalid("body", "is empty")
 	case len(body) > MaxBody:
 		return problem.Newf(problem.TooLarge, "The message is too long: %d bytes, where %d are allowed.", len(body), MaxBody)

@@ -282,7 +282,7 @@ func (b *Bus) renew(ctx context.Context, looked time.Time) error {
 	if err := b.db.QueryRow(ctx, renewLease, b.id, leaseTime.Seconds()).Scan(&others, &queue); err != nil {
 		return fmt.Errorf("renew the lease of this replica: %w", err)
 	}
-	b.looked.Store(int64(time.Since(b.began)))
+	first := b.looked.Swap(int64(time.Since(b.began))) == 0
 	if queue > fullQueue {
 		b.log.Warn("PostgreSQL's queue of notifications fills up: a session that listens is stuck in a transaction", "full", queue)
 	}
@@ -299,7 +299,11 @@ func (b *Bus) renew(ctx context.Context, looked time.Time) error {
 	}
 	for _, id := range others {
 		if !b.known[id] {
-			b.log.Info("another replica is there", "replica", id)
+			if first { // it may be what this one was before a crash
+				b.log.Info("another replica is there, or was until a moment ago", "replica", id)
+			} else {
+				b.log.Info("another replica is there", "replica", id)
+			}
 			b.known[id] = true
 			changed = true
 		}

@@ -78,18 +78,29 @@ func New(cfg Config) (*Server, error) {
 
 var basePath = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)*$`)
 
+// baseOf is the path of a base URL, without a slash at its end.
+func baseOf(u *url.URL) string { return strings.TrimRight(u.Path, "/") }
+
+// CheckBaseURL says what is wrong with Config.BaseURL.
+func CheckBaseURL(u *url.URL) error {
+	switch base := baseOf(u); {
+	case u.Scheme != "http" && u.Scheme != "https":
+		return fmt.Errorf("base URL %q: must begin with http:// or https://", u.Redacted())
+	case u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
+		return fmt.Errorf("base URL %q: must be a host and perhaps a path, nothing else", u.Redacted())
+	case !basePath.MatchString(base) || strings.Contains(base+"/", "/../") || strings.Contains(base+"/", "/./"):
+		return fmt.Errorf("base URL %q: the path may hold only letters, digits and . _ ~ -", u.Redacted())
+	}
+	return nil
+}
+
 func newServer(cfg Config, ui fs.FS) (*Server, error) {
 	s := &Server{cfg: cfg, proxies: cfg.TrustedProxies, ready: newReadiness(cfg.Ready)}
 	if u := cfg.BaseURL; u != nil {
-		s.base = strings.TrimRight(u.Path, "/")
-		switch {
-		case u.Scheme != "http" && u.Scheme != "https":
-			return nil, fmt.Errorf("base URL %q: must begin with http:// or https://", u.Redacted())
-		case u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
-			return nil, fmt.Errorf("base URL %q: must be a host and perhaps a path, nothing else", u.Redacted())
-		case !basePath.MatchString(s.base) || strings.Contains(s.base+"/", "/../") || strings.Contains(s.base+"/", "/./"):
-			return nil, fmt.Errorf("base URL %q: the path may hold only letters, digits and . _ ~ -", u.Redacted())
+		if err := CheckBaseURL(u); err != nil {
+			return nil, err
 		}
+		s.base = baseOf(u)
 	}
 	pages, err := newPages(ui, s.base)
 	if err != nil {
