@@ -233,16 +233,22 @@ func (g *gates) pass(gt *gate, e Entry, greetings map[accounts.UserID][]byte) {
 			g.s.byConv.Join(c, id)
 		}
 	}
-	if frame := g.encode(e); frame != nil {
-		g.s.byConv.Publish(id, frame)
-	}
-	gt.delivered = e.Seq
+	frame := g.encode(e)
 	if e.Kind == KindMemberRemoved || e.Kind == KindMemberLeft {
+		// Before they hear of it: who has heard can do nothing more in it, not even type.
 		for _, c := range g.s.byUser.Conns(e.UserID) {
+			was := g.s.byConv.Has(id, c)
 			g.s.byConv.Leave(c, id)
+			if was && frame != nil {
+				c.Send(frame)
+			}
 		}
 		gt.gone = e.Seq
 	}
+	if frame != nil {
+		g.s.byConv.Publish(id, frame)
+	}
+	gt.delivered = e.Seq
 }
 
 // hear follows what another replica tells.
