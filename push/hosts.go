@@ -62,6 +62,9 @@ func (h *hosts) enter(name string) (wait time.Duration, ok bool) {
 		return min(at.line.Sub(now), heldMost), false
 	}
 	at.busy++
+	if at.slow < slowCount {
+		at.line = now // it gets through with all again
+	}
 	return 0, true
 }
 
