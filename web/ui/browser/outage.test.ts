@@ -303,4 +303,19 @@ describe('without a connection', () => {
     await fresh.getByRole('link', { name: /Ben Okri/ }).waitFor();
     await fresh.context().close();
   });
+
+  test('a conversation that was reloaded while the server was away is there with it', async () => {
+    const fresh = await (await context(browser, { storageState: await page.context().storageState() })).newPage();
+    await fresh.goto(`${parley.url}/c/${id}`);
+    await write(fresh, 'Ben Okri', 'still there');
+    await inLog(other, 'still there').waitFor();
+    await fresh.evaluate(() => navigator.serviceWorker.ready);
+    await parley.down();
+    await fresh.reload();
+    await fresh.getByRole('heading', { name: 'Parley cannot be reached' }).waitFor();
+    await parley.up();
+    await inLog(fresh, 'still there').waitFor();
+    expect(await fresh.getByText('The messages could not be loaded.').count()).toBe(0);
+    await fresh.context().close();
+  });
 });

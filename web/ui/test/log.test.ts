@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { ApiError } from '../src/lib/api/errors';
 import { Log } from '../src/lib/state/log.svelte';
 import type { Entry, Page } from '../src/lib/api/types';
 import { append, apply, fromPage, lastSeq, maxRows, prepend, renew, type Window } from '../src/lib/state/window';
@@ -243,6 +244,27 @@ describe('the log', () => {
     await before;
     expect(seqs(log.rows)).toEqual(seqs(range(75, 124)));
     expect(log.busy).toBe(null);
+  });
+
+  test('whoever looks at what could not be opened has it tried again, unless it was refused', async () => {
+    vi.useFakeTimers();
+    try {
+      let refusal = new ApiError('unavailable');
+      const log = new Log({ page: () => Promise.reject(refusal), entries: () => Promise.reject(refusal) });
+      for (const wait of [3_000, 6_000]) {
+        await log.open();
+        await vi.advanceTimersByTimeAsync(wait - 1);
+        expect(log.error).toBe(refusal);
+        await vi.advanceTimersByTimeAsync(1);
+        expect([log.phase, log.error]).toEqual(['empty', null]); // the conversation opens such a one
+      }
+      refusal = new ApiError('forbidden');
+      await log.open();
+      await vi.advanceTimersByTimeAsync(60_000);
+      expect(log.error).toBe(refusal);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   test('says what could not be fetched, and tries again when told', async () => {

@@ -18,7 +18,7 @@ const early = new Map<string, Promise<unknown>>();
 /** Asks now for what a page is going to need; the first who wants it gets the answer. */
 function prefetch(path: string): void {
   const answer = call('GET', path, undefined, { quiet401: true });
-  answer.catch(() => {}); // said to who wants it, if anybody
+  answer.catch(() => {}); // who wants it asks again
   early.set(path, answer);
   setTimeout(() => early.delete(path), timeout);
 }
@@ -27,7 +27,11 @@ async function call<T>(method: string, path: string, body?: unknown, opts: { qui
   const waiting = method === 'GET' ? early.get(path) : undefined;
   if (waiting) {
     early.delete(path);
-    return waiting as Promise<T>;
+    try {
+      return (await waiting) as T;
+    } catch {
+      // From before it was known who asks, or whether the server is there: no answer for now.
+    }
   }
   if (method !== 'GET') early.clear(); // it may change what was asked for, or who asks
   let answer: Response;

@@ -33,7 +33,7 @@ export class Log {
   /** The highest seq heard of: there is something to fetch while it is beyond the window. */
   #known = 0;
   #filling = false;
-  #failures = 0; // of filling, one after the other
+  #failures = 0; // of opening and filling, one after the other
   #again: ReturnType<typeof setTimeout> | undefined;
   /** Quotes of messages that are not among the rows, by seq; null while one is asked for. */
   #quotes = new Map<number, Quote | null>();
@@ -84,6 +84,7 @@ export class Log {
     const life = ++this.#life;
     this.phase = 'loading';
     this.#filling = false;
+    clearTimeout(this.#again);
     this.error = this.busy = this.stuck = null;
     try {
       const page = await this.#source.page(around ? { around } : {}, pageRows);
@@ -91,11 +92,15 @@ export class Log {
       this.#show(fromPage(page));
       this.place = 'end';
       this.phase = 'ready';
+      this.#failures = 0;
     } catch (err) {
       if (life !== this.#life) return false;
       this.error = asApiError(err);
       if (this.rows.length === 0) {
         this.phase = 'empty';
+        // The connection may be there, so that nothing else would have it tried again.
+        const wait = waitAfter(++this.#failures, this.error);
+        if (wait !== null) this.#again = setTimeout(() => this.retry(), wait);
         return false;
       }
       // The rows of before are still good: what comes goes on being put after them.
@@ -108,7 +113,7 @@ export class Log {
     return true;
   }
 
-  /** The connection is back: what could not be fetched may be had now by whoever looks. */
+  /** What could not be fetched may be had now, by whoever looks. */
   retry(): void {
     this.error = this.stuck = null;
   }
