@@ -50,8 +50,9 @@ export class Parley {
     return parley;
   }
 
-  /** Starts the server and waits until it serves. */
-  async up(): Promise<void> {
+  /** Starts the server, perhaps set up differently from then on, and waits until it serves. */
+  async up(env: Record<string, string> = {}): Promise<void> {
+    Object.assign(this.#env, env);
     const child = spawn(binary, ['serve'], { env: this.#env, stdio: ['ignore', 'pipe', 'pipe'] });
     this.#child = child;
     let out = '';

@@ -1,6 +1,6 @@
 import { urlOf } from '../base';
 import { ApiError, toApiError } from './errors';
-import type { Conversation, Device, Entries, Invite, Member, MemberRole, Notify, Page, Profile, Reached, Session, Tested, User } from './types';
+import type { Conversation, Device, Entries, Invite, Member, MemberRole, Notify, Page, Profile, Reached, Session, SignupMode, Tested, User } from './types';
 
 /** No answer within this many milliseconds counts as no connection. */
 const timeout = 20_000;
@@ -104,7 +104,7 @@ export interface NotifyChange {
 }
 
 /** What one may change of oneself. */
-export type ProfileChange = Partial<Omit<Profile, keyof User>> & { display_name?: string };
+export type ProfileChange = Partial<Omit<Profile, keyof User | 'may_invite'>> & { display_name?: string };
 
 /** All members of a conversation, page by page. */
 async function members(id: string): Promise<Member[]> {
@@ -130,7 +130,9 @@ export const http = {
   setUp: (token: string, p: Person) => call<{ user: User }>('POST', 'setup', { token, ...p }, anonymous),
   signIn: (username: string, password: string) =>
     call<{ user: User }>('POST', 'sessions', { username, password }, anonymous),
-  signUp: (invite: string, p: Person) => call<{ user: User }>('POST', 'users', { invite, ...p }, anonymous),
+  signupMode: async () => (await call<{ signup: SignupMode }>('GET', 'signup', undefined, anonymous)).signup,
+  /** The invite is needed unless anybody can sign up. */
+  signUp: (invite: string | undefined, p: Person) => call<{ user: User }>('POST', 'users', { invite, ...p }, anonymous),
   signOut: () => call<void>('DELETE', 'sessions/current', undefined, anonymous),
   sessions: async () => (await call<{ sessions: Session[] }>('GET', 'sessions')).sessions,
   endSession: (id: string) => call<void>('DELETE', `sessions/${id}`),

@@ -18,7 +18,14 @@ export interface Privacy {
 export type PushContent = 'full' | 'generic';
 
 /** A person as they see themselves. */
-export type Profile = User & Privacy & { push_content: PushContent };
+export type Profile = User & Privacy & {
+  push_content: PushContent;
+  /** Whether they can make invites. */
+  may_invite: boolean;
+};
+
+/** Who can make an account: who is invited, anybody, or nobody by themselves. */
+export type SignupMode = 'invite' | 'open' | 'closed';
 
 export interface Session {
   id: string;

@@ -89,7 +89,17 @@ export const en = {
     submit: 'Join',
     noCode: 'This invitation is not complete',
     noCodeHint: 'Open the link you were sent whole, with everything after the #, or ask for a new one.',
+    refused: 'This invitation does not work: it is unknown, expired or used up. Ask for a new link.',
     haveAccount: 'I have an account already',
+  },
+
+  // Where anybody can.
+  signUp: {
+    title: 'Make an account',
+    lead: 'Choose a name and a password, and you are in.',
+    submit: 'Create account',
+    closed: 'Accounts are made for you here',
+    closedHint: 'Ask whoever runs this Parley to make one for you.',
   },
 
   signIn: {
@@ -97,7 +107,8 @@ export const en = {
     submit: 'Sign in',
     elsewhere: 'You were signed out. Sign in again to go on; what you wrote is kept.',
     self: 'You are signed out.',
-    noAccount: 'No account yet? Ask an admin of this Parley for an invitation.',
+    noAccount: 'No account yet?',
+    ask: { invite: 'Ask an admin for an invitation.', closed: 'Ask whoever runs this Parley.' },
     justInstalled: 'Just installed? Whoever runs this Parley finds the set-up link in the terminal it was started in.',
   },
 

@@ -56,7 +56,7 @@ class Session {
     this.#changed((await http.setUp(token, person)).user);
   }
 
-  async signUp(invite: string, person: Person): Promise<void> {
+  async signUp(invite: string | undefined, person: Person): Promise<void> {
     this.#changed((await http.signUp(invite, person)).user);
   }
 
