@@ -196,6 +196,23 @@ describe('an account', () => {
     await page.emulateMedia({ colorScheme: 'light' });
   });
 
+  test('Escape closes the menu, and not the page that is under it', async () => {
+    const menu = page.locator('#account-menu');
+    for (const place of ['settings', `c/${ids['Ben Okri']}`]) {
+      await page.goto(`${parley.url}/${place}`);
+      await page.getByRole('button', { name: 'Your account and settings' }).click();
+      await menu.waitFor();
+      await page.keyboard.press('Escape');
+      await menu.waitFor({ state: 'hidden' });
+      expect(path()).toBe(`/chat/${place}`);
+    }
+    await page.goto(`${parley.url}/settings`);
+    await page.getByRole('heading', { name: 'Settings' }).waitFor();
+    await page.keyboard.press('Escape');
+    await expect.poll(path).toBe('/chat/');
+    await page.getByRole('button', { name: 'Your account and settings' }).click();
+  });
+
   test('settings: the name, the password, the sessions', async () => {
     await page.getByRole('button', { name: 'Settings', exact: true }).click();
     await page.getByRole('heading', { name: 'Settings' }).waitFor();
