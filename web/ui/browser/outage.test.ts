@@ -313,9 +313,20 @@ describe('without a connection', () => {
     await parley.down();
     await fresh.reload();
     await fresh.getByRole('heading', { name: 'Parley cannot be reached' }).waitFor();
+    expect(await fresh.getByText('kept here').count()).toBe(0); // nothing is
     await parley.up();
     await inLog(fresh, 'still there').waitFor();
     expect(await fresh.getByText('The messages could not be loaded.').count()).toBe(0);
+
+    // What was not sent is said to be kept, and is.
+    await parley.down();
+    await write(fresh, 'Ben Okri', 'not sent yet');
+    await inLog(fresh, 'not sent yet').waitFor();
+    await fresh.reload();
+    await fresh.getByText('1 message of yours is kept here and sent when it is back.').waitFor();
+    await shoot(fresh, 'unreachable-light');
+    await parley.up();
+    await inLog(other, 'not sent yet').waitFor({ timeout: 45_000 });
     await fresh.context().close();
   });
 });

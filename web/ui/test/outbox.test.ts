@@ -4,7 +4,7 @@ import { ApiError } from '../src/lib/api/errors';
 import type { Sent } from '../src/lib/api/types';
 import type { Pending } from '../src/lib/group';
 import { Outbox } from '../src/lib/state/outbox';
-import { openOutboxStore, type OutboxStore, type Queued } from '../src/lib/state/outbox-store';
+import { openOutboxStore, waiting, type OutboxStore, type Queued } from '../src/lib/state/outbox-store';
 
 /** A server that stores each client_id once, and whose answers can be lost. */
 class FakeServer {
@@ -76,6 +76,18 @@ beforeEach(() => {
   name = `outbox-${names++}`;
   store = openOutboxStore(name);
   exclusively = locks();
+});
+
+test('what waits for the server can be counted before it is known who is signed in', async () => {
+  server.connected = false;
+  const { outbox } = tab({ user_id: 'me' });
+  for (const body of ['1', '2']) await outbox.enqueue('c', body);
+  await tab({ user_id: 'you' }).outbox.enqueue('c', 'mine');
+  const [first] = await store.all('me');
+  await store.put({ ...first!, state: 'failed' }); // not to be sent by itself
+  expect(await waiting(name, 'me')).toBe(1);
+  expect(await waiting(name, 'nobody')).toBe(0);
+  expect(await waiting(name, null)).toBe(0);
 });
 
 describe('sending', () => {

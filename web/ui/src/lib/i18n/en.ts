@@ -54,6 +54,7 @@ export const en = {
     loading: 'Loading…',
     unreachable: 'Parley cannot be reached',
     unreachableHint: 'The server does not answer. It is tried again every few seconds.',
+    unsent: (n: number) => `${count(n, 'message of yours is', 'messages of yours are')} kept here and sent when it is back.`,
     again: 'Try again',
   },
 

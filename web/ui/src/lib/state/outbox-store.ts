@@ -132,6 +132,13 @@ export function openOutboxStore(name: string): OutboxStore {
   return new Opening(open(name));
 }
 
+/** How many messages of somebody a store has that are to be sent; 0 if that cannot be known. */
+export async function waiting(name: string, user_id: string | null): Promise<number> {
+  if (!user_id) return 0;
+  const all = await openOutboxStore(name).all(user_id).catch(() => []);
+  return all.filter((item) => item.state === 'queued').length;
+}
+
 async function open(name: string): Promise<OutboxStore> {
   try {
     return new Durable(name, await connect(name));

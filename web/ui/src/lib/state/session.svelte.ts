@@ -101,13 +101,13 @@ class Session {
     void this.check();
   }
 
-  /** Was somebody signed in when this browser was here last? Only a guess, to save time. */
-  get likely(): boolean {
-    return keep((s) => s.getItem(wasHere)) === '1';
+  /** Who was signed in when this browser was here last, if anybody: most likely they still are. */
+  get likely(): string | null {
+    return keep((s) => s.getItem(wasHere)) ?? null;
   }
 
   #begin(user: User): void {
-    keep((s) => s.setItem(wasHere, '1'));
+    keep((s) => s.setItem(wasHere, user.id));
     this.me = user;
     this.endedBy = null;
     this.status = 'signed_in';
