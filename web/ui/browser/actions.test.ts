@@ -91,6 +91,22 @@ describe('what happens to a message', () => {
     expect(await chip(ada, '👍 1: Ben Okri').getAttribute('aria-pressed')).toBe('false');
   });
 
+  test('in a narrow window the bar leaves the message before to be read', async () => {
+    const narrow = await (await context(browser, { storageState: await ada.context().storageState(), viewport: { width: 740, height: 700 } })).newPage();
+    await narrow.goto(`${parley.url}/c/${group}`);
+    for (const [text, before] of [['I have put it aside', 'The third card'], ['Thank you, Cléo', 'I have put it aside']] as const) {
+      await row(narrow, text).hover();
+      const bar = (await narrow.getByRole('toolbar').boundingBox())!;
+      const above = (await row(narrow, before).locator('.bubble').boundingBox())!;
+      await shoot(narrow, `actions-narrow-${text.slice(0, 1)}`);
+      const hidden = Math.max(0, Math.min(bar.x + bar.width, above.x + above.width) - Math.max(bar.x, above.x));
+      expect(hidden).toBeLessThan(above.width / 3);
+      // What it leaves out is behind the smiling face.
+      expect(await narrow.getByRole('toolbar').getByRole('button', { name: 'React with another emoji' }).isVisible()).toBe(true);
+    }
+    await narrow.context().close();
+  });
+
   test('any emoji is found by its name', async () => {
     await row(ada, 'The third card').hover();
     await ada.getByRole('toolbar').getByRole('button', { name: 'React with another emoji' }).click();
