@@ -232,6 +232,13 @@ describe('an account', () => {
     ada.password = 'a brand new password';
     await page.getByRole('main').getByText('This browser', { exact: true }).waitFor();
 
+    // A program that is no browser, by what it calls itself.
+    await api(parley, '', 'POST', 'sessions', { username: ada.username, password: ada.password });
+    await page.reload();
+    await page.getByText('If you do not know one of these, end it').waitFor();
+    await page.getByRole('button', { name: 'End the session of node' }).click();
+    await page.getByRole('button', { name: 'End the session of node' }).waitFor({ state: 'detached' });
+
     const elsewhere = await signedIn(browser, parley, ada);
     await elsewhere.getByRole('link', { name: /Ben Okri/ }).click();
     await box(elsewhere, 'Ben Okri').fill('not finished');

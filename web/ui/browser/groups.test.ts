@@ -240,7 +240,7 @@ describe('a group', () => {
     await box(cleo, 'Film club').waitFor();
     await actions(ben, 'Cleo Patrick').click();
     await ben.getByRole('button', { name: 'Remove from the group' }).click();
-    await ben.getByText('Remove Cleo Patrick?').waitFor();
+    await ben.getByText('Remove Cleo Patrick? The group goes from their list, and they get nothing that is said from now on.').waitFor();
     await shoot(ben, 'group-remove-dark');
     await ben.getByRole('button', { name: 'Remove', exact: true }).click();
     const start = performance.now();

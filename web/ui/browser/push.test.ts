@@ -263,7 +263,7 @@ describe('notifications', () => {
     await other.context().grantPermissions(['notifications'], { origin: new URL(parley.url).origin });
     await other.goto(`${parley.url}/settings`);
     await here(other).click();
-    await other.getByText('The browser could not reach its push service.').waitFor();
+    await other.getByText('The browser could not set up notifications. They do not work in private windows.').waitFor();
     expect(await here(other).isChecked()).toBe(false);
     await other.getByText('Nowhere yet.').waitFor();
     await shoot(other, 'push-no-service-light');
@@ -300,7 +300,7 @@ describe('notifications', () => {
 
     service.status = 500;
     await page.getByRole('button', { name: /^Send test/ }).click();
-    await page.getByText('It did not arrive: the push service answered 500.').waitFor();
+    await page.getByText('The test could not be delivered: the push service answered 500.').waitFor();
     await page.emulateMedia({ colorScheme: 'dark' });
     await page.reload();
     await devices(page).getByText(/Not reached today at .*: the push service answered 500/).waitFor();
@@ -570,7 +570,7 @@ describe('notifications', () => {
     await page.setViewportSize(phone.viewport!);
     await page.emulateMedia({ colorScheme: 'dark' });
     await page.getByRole('button', { name: /^Send test/ }).click();
-    await page.getByText('It did not arrive: the push service could not be reached.').waitFor();
+    await page.getByText('The test could not be delivered: the push service could not be reached.').waitFor();
     await page.getByRole('button', { name: /^Send test/ }).scrollIntoViewIfNeeded();
     await shoot(page, 'push-settings-phone-dark');
     await clean(page);
@@ -589,6 +589,7 @@ describe('notifications', () => {
     await set('denied');
     await blocked.goto(`${parley.url}/settings`);
     await blocked.getByText('This browser blocks notifications from Parley').waitFor();
+    await blocked.getByText('Click the icon next to the web address, allow notifications, and come back here.').waitFor();
     await shoot(blocked, 'push-blocked-dark');
     await clean(blocked);
     // Allowed in the browser's settings, it can be turned on at once.
@@ -660,7 +661,8 @@ describe('notifications', () => {
     const club = await api<Conversation>(parley, ada.token, 'POST', 'conversations', { kind: 'group', title: 'Book club', member_ids: [ben.id] });
     await page.emulateMedia({ colorScheme: 'dark' });
     await page.goto(`${parley.url}/c/${club.id}?show=notify`);
-    const mentions = page.getByRole('radio', { name: 'Mentions of me' });
+    const mentions = page.getByRole('group', { name: 'Notify me about' }).getByRole('radio', { name: 'Mentions of me' });
+    await page.getByText('You get every message, with or without a notification.').waitFor();
     await mentions.check();
     await expect.poll(async () => (await api<Conversation>(parley, ada.token, 'GET', `conversations/${club.id}`)).notify).toBe('mentions');
     await shoot(page, 'mute-group-dark');

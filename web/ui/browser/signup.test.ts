@@ -90,7 +90,7 @@ describe('signing up', () => {
     await restart({ PARLEY_SIGNUP: 'closed' });
     const eve = await (await context(browser)).newPage();
     await eve.goto(`${parley.url}/`);
-    await eve.getByText('No account yet? Ask whoever runs this Parley.').waitFor();
+    await eve.getByText('No account yet? Ask whoever runs this Parley for one.').waitFor();
     await shoot(eve, 'signin-closed-light');
     for (const link of ['join', 'join#a-code-of-before']) {
       await eve.goto('about:blank');

@@ -435,6 +435,10 @@ describe('accounts', () => {
     const ua = 'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36';
     expect(deviceOf(ua)).toEqual({ browser: 'Chrome', system: 'Linux' });
     expect(deviceOf('Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) Version/18.0 Mobile/15E148 Safari/604.1')).toEqual({ browser: 'Safari', system: 'iOS' });
-    expect(deviceOf('curl/8.0')).toEqual({ browser: '', system: '' });
+    // Another program, by what it calls itself.
+    expect(deviceOf('curl/8.0')).toEqual({ browser: 'curl', system: '' });
+    expect(deviceOf('Bridge 2.1 (Linux)')).toEqual({ browser: 'Bridge', system: 'Linux' });
+    expect(deviceOf('Mozilla/5.0 (compatible)')).toEqual({ browser: '', system: '' });
+    expect(deviceOf('')).toEqual({ browser: '', system: '' });
   });
 });

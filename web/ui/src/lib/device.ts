@@ -19,7 +19,8 @@ const systems: [RegExp, string][] = [
 
 const first = (list: [RegExp, string][], text: string): string => list.find(([re]) => re.test(text))?.[1] ?? '';
 
-/** Browser and system; both empty for a program of another kind. */
+/** Browser and system. A program of another kind is called what it calls itself first; either may be empty. */
 export function deviceOf(userAgent: string): { browser: string; system: string } {
-  return { browser: first(browsers, userAgent), system: first(systems, userAgent) };
+  const itself = /^(?!Mozilla\/)[^\s/]{1,40}/.exec(userAgent)?.[0] ?? '';
+  return { browser: first(browsers, userAgent) || itself, system: first(systems, userAgent) };
 }
