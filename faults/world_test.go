@@ -150,7 +150,8 @@ func (w *world) move(ctx context.Context) {
 		sleep(ctx, rand.N(2*w.size.moves))
 		g := w.groups[rand.IntN(len(w.groups))]
 		user := g.floating[rand.IntN(len(g.floating))]
-		call, cancel := context.WithTimeout(ctx, 15*time.Second)
+		// Not cut off at the end: what became of it would be decided after the log is read.
+		call, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
 		api := w.front.Pick(nil).Client(g.owner.Token)
 		var err error
 		if rand.IntN(2) == 0 {

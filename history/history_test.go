@@ -387,3 +387,44 @@ func (p plan) mostRows() float64 {
 }
 
 func (p plan) buffers() int { return p.Hit + p.Read }
+
+// Whoever is put out and comes back while their client syncs is told of what they lack all
+// the same: the conversation is theirs, or one that was.
+func TestSyncWhileComingBack(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ben := b.user("ben")
+	group, err := b.chat.CreateGroup(t.Context(), b.ann, "Climbers", []accounts.UserID{ben})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	moving := make(chan error, 1)
+	go func() {
+		for ctx.Err() == nil {
+			if err := b.chat.RemoveMember(t.Context(), b.ann, group.ID, ben); err != nil {
+				moving <- err
+				return
+			}
+			if _, err := b.chat.AddMembers(t.Context(), b.ann, group.ID, []accounts.UserID{ben}); err != nil {
+				moving <- err
+				return
+			}
+		}
+		moving <- nil
+	}()
+	held := Held{Conversations: map[chat.ConversationID]chat.Seq{group.ID: 0}, KnownEpoch: b.cfg.Epoch}
+	for i := range 400 {
+		m, err := b.Sync(t.Context(), ben, held)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(m.Entries) == 0 && len(m.More) == 0 {
+			t.Fatalf("sync %d says that there is nothing: %+v", i, m)
+		}
+	}
+	stop()
+	if err := <-moving; err != nil {
+		t.Fatal(err)
+	}
+}

@@ -137,28 +137,24 @@ type head struct {
 	former bool // it is that of what they could read when they were a member
 }
 
+// selectHeads gives both kinds by one snapshot: whoever comes back meanwhile is in one of them.
 const selectHeads = `
-SELECT c.id, c.last_seq, false
-FROM members m JOIN conversations c ON c.id = m.conversation_id
-WHERE m.user_id = $1 AND m.until_seq IS NULL
-ORDER BY c.last_entry_at DESC, c.id DESC`
+SELECT h.id, h.last, h.former
+FROM (
+    SELECT c.id, c.last_seq AS last, false AS former, c.last_entry_at
+    FROM members m JOIN conversations c ON c.id = m.conversation_id
+    WHERE m.user_id = $1 AND m.until_seq IS NULL
+  UNION ALL
+    SELECT m.conversation_id, max(m.until_seq), true, NULL
+    FROM members m WHERE m.user_id = $1 AND m.conversation_id = ANY($2::uuid[])
+    GROUP BY m.conversation_id HAVING count(*) FILTER (WHERE m.until_seq IS NULL) = 0
+) h
+ORDER BY h.former, h.last_entry_at DESC, h.id DESC`
 
-const selectFormerHeads = `
-SELECT m.conversation_id, max(m.until_seq), true
-FROM members m WHERE m.user_id = $1 AND m.conversation_id = ANY($2::uuid[])
-GROUP BY m.conversation_id HAVING count(*) FILTER (WHERE m.until_seq IS NULL) = 0`
-
-// heads gives all of a user's conversations, most recent first.
-func (q queries) heads(ctx context.Context, me accounts.UserID) ([]head, error) {
-	return collectHeads(q.db.Query(ctx, selectHeads, me))
-}
-
-// formerHeads gives those of some conversations that the user is no member of any more.
-func (q queries) formerHeads(ctx context.Context, me accounts.UserID, ids []chat.ConversationID) ([]head, error) {
-	return collectHeads(q.db.Query(ctx, selectFormerHeads, me, ids))
-}
-
-func collectHeads(rows pgx.Rows, err error) ([]head, error) {
+// heads gives all of a user's conversations, most recent first, then those of some that the
+// user is no member of any more.
+func (q queries) heads(ctx context.Context, me accounts.UserID, former []chat.ConversationID) ([]head, error) {
+	rows, err := q.db.Query(ctx, selectHeads, me, former)
 	if err != nil {
 		return nil, err
 	}

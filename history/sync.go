@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/google/uuid"
@@ -52,7 +53,11 @@ type Missed struct {
 func (s *Service) Sync(ctx context.Context, me accounts.UserID, held Held) (Missed, error) {
 	m := Missed{Entries: []chat.Entry{}, More: []chat.ConversationID{}}
 	afresh := held.KnownEpoch != uuid.Nil && held.KnownEpoch != s.cfg.Epoch
-	heads, err := s.heads(ctx, me, held, afresh)
+	var former []chat.ConversationID // perhaps: their last entry says what became of that
+	if !afresh {
+		former = slices.Collect(maps.Keys(held.Conversations))
+	}
+	heads, err := s.q.heads(ctx, me, former)
 	if err != nil {
 		return m, fmt.Errorf("sync: %w", err)
 	}
@@ -104,30 +109,6 @@ func (s *Service) Sync(ctx context.Context, me accounts.UserID, held Held) (Miss
 		}
 	}
 	return m, nil
-}
-
-// heads gives a user's conversations, and those that the client names and the user was a
-// member of: their last entry says what became of that.
-func (s *Service) heads(ctx context.Context, me accounts.UserID, held Held, afresh bool) ([]head, error) {
-	heads, err := s.q.heads(ctx, me)
-	if err != nil || afresh {
-		return heads, err
-	}
-	current := make(map[chat.ConversationID]bool, len(heads))
-	for _, h := range heads {
-		current[h.id] = true
-	}
-	var others []chat.ConversationID
-	for id := range held.Conversations {
-		if !current[id] {
-			others = append(others, id)
-		}
-	}
-	if len(others) == 0 {
-		return heads, nil
-	}
-	former, err := s.q.formerHeads(ctx, me, others)
-	return append(heads, former...), err
 }
 
 // faces describes as many conversations as there is room for.
