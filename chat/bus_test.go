@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -190,6 +191,55 @@ func TestSweepWhileConnecting(t *testing.T) {
 	c := b.connect(ben)
 	b.send(ann, id, "after")
 	if e := c.entry(); e.Body != "after" {
+		t.Errorf("ben gets %+v", e)
+	}
+}
+
+// A database that stands still while a replica looks for what it missed does not keep it from
+// looking again soon: what nobody tells of meanwhile comes all the same.
+func TestSweepAfterAStandstill(t *testing.T) {
+	t.Parallel()
+	db := storetest.New(t)
+	silent, b := replica(t, db), linked(t, db)
+	linked(t, db) // so that b is not alone
+	ann, ben := b.user("ann"), b.user("ben")
+	id := silent.group(ann)
+	c := b.connect(ben)
+	tx, err := db.Pool().Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) }()
+	if _, err := tx.Exec(t.Context(), `LOCK TABLE members IN ACCESS EXCLUSIVE MODE`); err != nil {
+		t.Fatal(err)
+	}
+	waiting := func() (n int) {
+		t.Helper()
+		err := db.QueryRow(t.Context(), `SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'members'::regclass
+			AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`).Scan(&n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	await := func(what string, holds func(n int) bool) {
+		t.Helper()
+		for begin := time.Now(); !holds(waiting()); time.Sleep(time.Millisecond) {
+			if time.Since(begin) > 20*time.Second {
+				t.Fatal(what)
+			}
+		}
+	}
+	await("not all of them look", func(n int) bool { return n == 3 })
+	time.Sleep(2 * time.Second) // that is the standstill
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	await("they still look", func(n int) bool { return n == 0 })
+	if _, err := silent.AddMembers(t.Context(), ann, id, []accounts.UserID{ben}); err != nil {
+		t.Fatal(err)
+	}
+	if e := c.entry(); e.Kind != KindMemberAdded || e.UserID != ben {
 		t.Errorf("ben gets %+v", e)
 	}
 }

@@ -7,12 +7,13 @@ import (
 	"time"
 
 	"parley/hub"
+	"parley/store"
 )
 
 const (
 	sweepEvery = time.Second
-	// sweepShare is of how many parts of the time sweeping takes one at most: with very many
-	// conversations it comes less often.
+	// sweepShare is of how many parts of the time sweeping takes one at most (store.Pace): with
+	// very many conversations it comes less often.
 	sweepShare = 20
 	// sweepsADoubt is how often the sweep looks after a doubt. Once would not do: a commit
 	// that was given up here may still happen there, when the disk answers again.
@@ -127,6 +128,7 @@ func (g *gates) run(ctx context.Context) {
 	defer prune.Stop()
 	g.doubt() // what a process before this one had sent may yet be committed
 	looked := time.Now()
+	pace := store.Pace{Share: sweepShare}
 	next := time.NewTimer(sweepEvery)
 	defer next.Stop()
 	for {
@@ -139,19 +141,19 @@ func (g *gates) run(ctx context.Context) {
 		case <-g.look:
 		case <-next.C:
 		}
-		began := time.Now()
+		began, took := time.Now(), time.Duration(0)
 		// Alone, what is committed here is what there is to deliver.
 		if !g.s.cfg.Bus.Alone() || g.doubts.Load() > 0 {
 			if n := g.doubts.Load(); n > 0 {
 				g.doubts.CompareAndSwap(n, n-1)
 			}
 			if g.sweep(ctx, began.Sub(looked)) {
-				looked = began
+				looked, took = began, time.Since(began)
 			}
 		} else {
 			looked = began
 		}
-		next.Reset(max(sweepEvery, sweepShare*time.Since(began)))
+		next.Reset(max(sweepEvery, pace.Rest(took)))
 	}
 }
 

@@ -135,6 +135,14 @@ func (s *Service) sweep(ctx context.Context) {
 	defer read.Stop()
 	trouble := outage{log: s.cfg.Logger, doing: "looking for forgotten notifications"}
 	r := round{rows: sweepRows}
+	// Either may take as much; with very much to look at it comes less often.
+	devicesPace, readPace := store.Pace{Share: share}, store.Pace{Share: share}
+	rest := func(p *store.Pace, began time.Time, err error) time.Duration {
+		if err != nil {
+			return p.Rest(0)
+		}
+		return p.Rest(time.Since(began))
+	}
 	for {
 		var err error
 		select {
@@ -146,13 +154,12 @@ func (s *Service) sweep(ctx context.Context) {
 			if n, err = s.q.raiseRead(ctx); n > 0 {
 				s.rouse()
 			}
-			// It looks at all that is shown: with very much of that it comes less often.
-			read.Reset(max(readPause, share*time.Since(began)))
+			read.Reset(max(readPause, rest(&readPace, began, err)))
 		case <-devices.C:
 			began := time.Now()
 			var pause time.Duration
 			pause, err = s.sweepOn(ctx, &r, began)
-			devices.Reset(max(pause, share*time.Since(began)))
+			devices.Reset(max(pause, rest(&devicesPace, began, err)))
 		}
 		trouble.note(ctx, err)
 	}

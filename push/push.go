@@ -75,7 +75,7 @@ const (
 	sweepPause = 100 * time.Millisecond
 	// readPause is how often it is looked whether what is shown was read elsewhere.
 	readPause = 2 * time.Second
-	// Either takes one part in share of the time at most.
+	// Either takes one part in share of the time at most (store.Pace).
 	share = 20
 	// noticedRows is how many conversations one statement looks at, and raiseTimeout how long it
 	// may take before it looks at fewer.

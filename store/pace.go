@@ -1,0 +1,18 @@
+package store
+
+import "time"
+
+// Pace lets rounds of looking at the database take one part in Share of the time at most.
+type Pace struct {
+	Share int
+	last  time.Duration
+}
+
+// Rest is how long to wait at least after a round that took so long; 0 for one that failed. A
+// round that was slow for once says nothing of what a round costs: the database stood still,
+// and what was missed then is to be looked for at once.
+func (p *Pace) Rest(took time.Duration) time.Duration {
+	cost := min(took, p.last)
+	p.last = took
+	return time.Duration(p.Share) * cost
+}
