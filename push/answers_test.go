@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"parley/accounts"
-	"parley/chat"
 	"parley/parleytest"
 )
 
@@ -278,15 +277,7 @@ func TestRefusals(t *testing.T) {
 	b := setup(t)
 	ben := b.person("Ben")
 	phone, _ := b.browser(ben)
-	var last chat.ConversationID
-	var seq chat.Seq
-	for _, name := range []string{"Ann", "Carl", "Dora", "Eve"} {
-		other := b.person(name)
-		last = b.direct(other, ben)
-		seq = b.say(other, last, "Hello")
-		b.noted(last, seq)
-	}
-	b.notices(last, seq)
+	b.greet(ben, "Ann", "Carl", "Dora", "Eve")
 	var seen atomic.Int32
 	phone.Answer(func(w http.ResponseWriter, r *http.Request) bool {
 		return seen.Add(1) <= 3 && answer(400, "")(w, r) // Eve's twice, Dora's once

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"parley/accounts"
-	"parley/chat"
 	"parley/parleytest"
 	"parley/problem"
 	"parley/store/storetest"
@@ -111,15 +110,7 @@ func TestReadComesLast(t *testing.T) {
 	b, f := withFCM(t)
 	ben := b.person("Ben")
 	phone, _ := b.phone(f, ben, "android")
-	var last chat.ConversationID
-	var seq chat.Seq
-	for _, name := range []string{"Ann", "Carl", "Dora", "Eve"} {
-		other := b.person(name)
-		last = b.direct(other, ben)
-		seq = b.say(other, last, "Hello")
-		b.noted(last, seq)
-	}
-	b.notices(last, seq)
+	b.greet(ben, "Ann", "Carl", "Dora", "Eve")
 	b.sends()
 	b.exec(`INSERT INTO receipts (conversation_id, user_id, delivered_seq, read_seq) SELECT conversation_id, $1, 9, 9 FROM push_jobs`, ben.UserID)
 	finn := b.person("Finn")

@@ -181,6 +181,19 @@ func (b *bundle) notices(last chat.ConversationID, seq chat.Seq) {
 	}
 }
 
+// greet lets new people say hello to somebody, one after the other, and asks who is owed that.
+func (b *bundle) greet(who accounts.Identity, names ...string) {
+	b.t.Helper()
+	for _, name := range names {
+		other := b.person(name)
+		id := b.direct(other, who)
+		b.noted(id, b.say(other, id, "Hello"))
+	}
+	if err := b.check(b.t.Context(), b.take(), 0); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
 // sweeps looks at all devices for what was forgotten, and for what was not read for a minute.
 func (b *bundle) sweeps() {
 	b.t.Helper()

@@ -1,8 +1,7 @@
-import axe from 'axe-core';
 import type { Browser, Locator, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Conversation } from '../src/lib/api/types';
-import { box, complaintsOf, context, launch, phone, shoot, signedIn, write } from './browser';
+import { box, clean, complaintsOf, context, launch, phone, shoot, signedIn, write } from './browser';
 import { Parley } from './parley';
 import { admin, api, direct, member, say, type Account } from './people';
 
@@ -54,15 +53,6 @@ describe('what happens to a message', () => {
     await check(ben);
     await ben.reload();
     await check(ben);
-  }
-
-  async function clean(page: Page): Promise<void> {
-    await page.evaluate(axe.source);
-    const found = await page.evaluate(async () => {
-      const { violations } = await (window as unknown as { axe: typeof axe }).axe.run();
-      return violations.map((v) => `${v.id}: ${v.nodes.map((n) => n.html.slice(0, 160)).join(' | ')}`);
-    });
-    expect(found).toEqual([]);
   }
 
   test('in a group it is said who writes', async () => {

@@ -1,7 +1,9 @@
 import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
+import axe from 'axe-core';
 import { chromium, type Browser, type BrowserContext, type BrowserContextOptions, type LaunchOptions, type Page } from 'playwright-core';
+import { expect } from 'vitest';
 import type { Parley } from './parley';
 import type { Account } from './people';
 
@@ -87,6 +89,25 @@ export async function shoot(page: Page, name: string): Promise<void> {
   await mkdir(screenshots, { recursive: true });
   await page.screenshot({ path: path.join(screenshots, `${name}.png`) });
 }
+
+/** Axe finds nothing wrong with what a page shows. */
+export async function clean(page: Page): Promise<void> {
+  await page.evaluate(axe.source);
+  const found = await page.evaluate(async () => {
+    const { violations } = await (window as unknown as { axe: typeof axe }).axe.run();
+    return violations.map((v) => `${v.id}: ${v.nodes.map((n) => n.html.slice(0, 160)).join(' | ')}`);
+  });
+  expect(found).toEqual([]);
+}
+
+/** Puts a page into the background, or another window before it. */
+export const look = (page: Page, o: { visible: boolean; focused: boolean }): Promise<void> =>
+  page.evaluate(({ visible, focused }) => {
+    Object.defineProperty(document, 'visibilityState', { value: visible ? 'visible' : 'hidden', configurable: true });
+    document.hasFocus = () => focused;
+    document.dispatchEvent(new Event('visibilitychange'));
+    dispatchEvent(new Event(focused ? 'focus' : 'blur'));
+  }, o);
 
 /** The texts of the messages shown, in order. */
 export const texts = (page: Page): Promise<string[]> => page.locator('[role=log] [role=article] .text').evaluateAll((all) =>

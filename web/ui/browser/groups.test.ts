@@ -1,8 +1,7 @@
-import axe from 'axe-core';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Conversation } from '../src/lib/api/types';
-import { box, complaintsOf, context, launch, phone, shoot, signedIn, texts, write } from './browser';
+import { box, clean, complaintsOf, context, launch, phone, shoot, signedIn, texts, write } from './browser';
 import { Parley } from './parley';
 import { admin, api, member, type Account } from './people';
 
@@ -46,15 +45,6 @@ describe('a group', () => {
     await page.locator('header a.group').click();
     await panel(page).getByRole('listitem').first().waitFor();
   };
-
-  async function clean(p: Page): Promise<void> {
-    await p.evaluate(axe.source);
-    const found = await p.evaluate(async () => {
-      const { violations } = await (window as unknown as { axe: typeof axe }).axe.run();
-      return violations.map((v) => `${v.id}: ${v.nodes.map((n) => n.html.slice(0, 120)).join(' | ')}`);
-    });
-    expect(found).toEqual([]);
-  }
 
   test('is made with nothing but the keyboard', async () => {
     await ada.keyboard.press('Control+k');

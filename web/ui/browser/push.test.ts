@@ -1,11 +1,10 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import axe from 'axe-core';
 import type { Browser, BrowserContext, CDPSession, Page, Worker } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Conversation } from '../src/lib/api/types';
-import { box, complaintsOf, context, launch, launchOwn, phone, shoot, signedIn, signIn } from './browser';
+import { box, clean, complaintsOf, context, launch, launchOwn, look, phone, shoot, signedIn, signIn } from './browser';
 import { Desktop } from './desktop';
 import { Parley } from './parley';
 import { PushService } from './push-service';
@@ -222,15 +221,6 @@ describe('notifications', () => {
   const say = (who: Account, body: string) =>
     api<{ seq: number }>(parley, who.token, 'POST', `conversations/${ids[who.username]}/messages`, { client_id: crypto.randomUUID(), body });
 
-  /** Puts a page into the background, or another window before it. */
-  const look = (p: Page, o: { visible: boolean; focused: boolean }): Promise<void> =>
-    p.evaluate(({ visible, focused }) => {
-      Object.defineProperty(document, 'visibilityState', { value: visible ? 'visible' : 'hidden', configurable: true });
-      document.hasFocus = () => focused;
-      document.dispatchEvent(new Event('visibilitychange'));
-      dispatchEvent(new Event(focused ? 'focus' : 'blur'));
-    }, o);
-
   /** Goes to a page and waits until it has looked after its subscription, as it does after its start. */
   async function renewed(url: string): Promise<void> {
     await page.goto(url);
@@ -247,15 +237,6 @@ describe('notifications', () => {
           Object.assign(locks, { request: watched });
         }),
     );
-  }
-
-  async function clean(p: Page): Promise<void> {
-    await p.evaluate(axe.source);
-    const found = await p.evaluate(async () => {
-      const { violations } = await (window as unknown as { axe: typeof axe }).axe.run();
-      return violations.map((v) => `${v.id}: ${v.nodes.map((n) => n.html.slice(0, 120)).join(' | ')}`);
-    });
-    expect(found).toEqual([]);
   }
 
   test('where the browser has no push service, turning it on says so', async () => {
@@ -605,76 +586,5 @@ describe('notifications', () => {
     await shoot(iPhone, 'push-home-screen-phone-light');
     await clean(iPhone);
     await iPhone.context().close();
-  });
-
-  test('a conversation is muted for a while, everywhere, and counts for nothing', async () => {
-    const inList = (p: Page, name: RegExp) => p.getByRole('navigation', { name: 'Conversations' }).getByRole('link', { name });
-    const other = await signedIn(browser, parley, ada, { ...phone, colorScheme: 'dark' });
-    await page.goto(`${parley.url}/c/${ids[ben.username]}`);
-    await page.getByRole('button', { name: 'Notifications: all messages' }).click();
-    const sheet = page.getByRole('dialog', { name: 'Notifications' });
-    await sheet.getByRole('button', { name: 'For 1 hour' }).waitFor();
-    await shoot(page, 'mute-light');
-    await clean(page);
-    const before = Date.now();
-    await sheet.getByRole('button', { name: 'For 8 hours' }).click();
-    await sheet.getByText(/^Muted until /).waitFor();
-    const conversation = () => api<Conversation>(parley, ada.token, 'GET', `conversations/${ids[ben.username]}`);
-    const hours = (Date.parse((await conversation()).muted_until!) - before) / 3_600_000;
-    expect(hours).toBeGreaterThanOrEqual(8);
-    expect(hours).toBeLessThan(8.1);
-    await expect.poll(() => page.evaluate(() => document.activeElement?.textContent)).toBe('Turn on again');
-    await shoot(page, 'muted-light');
-    await page.keyboard.press('Escape');
-    await sheet.waitFor({ state: 'detached' });
-    await page.getByRole('button', { name: /^Muted until / }).waitFor();
-
-    // On the other device as well, and what comes is counted beside it alone.
-    await inList(other, /Ben Okri.*Muted until/).waitFor();
-    await page.goto(`${parley.url}/settings`);
-    for (const who of [ben, cleo]) {
-      await api(parley, who.token, 'POST', `conversations/${ids[who.username]}/messages`, { client_id: crypto.randomUUID(), body: 'Are you there?' });
-    }
-    await inList(page, /Ben Okri.*Muted until.*1 unread message/).waitFor();
-    await expect.poll(() => page.title()).toBe('(1) Settings · Parley');
-    await shoot(page, 'muted-list-light');
-    await shoot(other, 'muted-list-phone-dark');
-    await clean(page);
-
-    // From the phone, for ever, and back.
-    await inList(other, /Ben Okri/).tap();
-    await other.getByRole('button', { name: /^Muted until/ }).tap();
-    await other.getByRole('button', { name: 'Turn on again' }).tap();
-    await expect.poll(() => other.evaluate(() => document.activeElement?.textContent)).toBe('For 1 hour');
-    await shoot(other, 'mute-phone-dark');
-    await clean(other);
-    await other.getByRole('button', { name: 'Until I turn it on' }).tap();
-    await other.getByRole('status').getByText('Muted', { exact: true }).waitFor();
-    await other.getByRole('button', { name: 'Turn on again' }).tap();
-    await expect.poll(async () => (await conversation()).muted_until).toBe(null);
-    await other.goBack();
-    await other.getByRole('dialog').waitFor({ state: 'detached' });
-    await other.context().close();
-  });
-
-  test('in a group one can be told of mentions alone', async () => {
-    const club = await api<Conversation>(parley, ada.token, 'POST', 'conversations', { kind: 'group', title: 'Book club', member_ids: [ben.id] });
-    await page.emulateMedia({ colorScheme: 'dark' });
-    await page.goto(`${parley.url}/c/${club.id}?show=notify`);
-    const mentions = page.getByRole('group', { name: 'Notify me about' }).getByRole('radio', { name: 'Mentions of me' });
-    await page.getByText('You get every message, with or without a notification.').waitFor();
-    await mentions.check();
-    await expect.poll(async () => (await api<Conversation>(parley, ada.token, 'GET', `conversations/${club.id}`)).notify).toBe('mentions');
-    await shoot(page, 'mute-group-dark');
-    await clean(page);
-    // What cannot be saved is as it was.
-    await page.route('**/settings', (route) => (route.request().method() === 'PATCH' ? route.abort() : route.continue()));
-    await page.getByRole('radio', { name: 'Nothing' }).click();
-    await page.getByText('Parley cannot be reached').waitFor();
-    await expect.poll(() => mentions.isChecked()).toBe(true);
-    await page.unroute('**/settings');
-    await page.keyboard.press('Escape');
-    await page.getByRole('button', { name: 'Notifications: mentions of you' }).waitFor();
-    await page.emulateMedia({ colorScheme: 'light' });
   });
 });

@@ -1,7 +1,6 @@
-import axe from 'axe-core';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { box, context, launch, phone, shoot, signedIn } from './browser';
+import { box, clean, context, launch, phone, shoot, signedIn } from './browser';
 import { Parley } from './parley';
 import { admin, direct, member, say, type Account } from './people';
 
@@ -31,15 +30,6 @@ describe('quality', () => {
     await browser?.close();
     await parley?.remove();
   });
-
-  async function clean(p: Page): Promise<void> {
-    await p.evaluate(axe.source);
-    const found = await p.evaluate(async () => {
-      const { violations } = await (window as unknown as { axe: typeof axe }).axe.run();
-      return violations.map((v) => `${v.id}: ${v.nodes.map((n) => n.html.slice(0, 120)).join(' | ')}`);
-    });
-    expect(found).toEqual([]);
-  }
 
   test.each(['light', 'dark'] as const)('axe finds nothing, %s', async (colorScheme) => {
     await page.emulateMedia({ colorScheme });

@@ -1,8 +1,7 @@
-import axe from 'axe-core';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Conversation } from '../src/lib/api/types';
-import { box, complaintsOf, launch, phone, shoot, signedIn, write } from './browser';
+import { box, clean, complaintsOf, launch, look, phone, shoot, signedIn, write } from './browser';
 import { Parley } from './parley';
 import { admin, api, direct, member, type Account } from './people';
 
@@ -41,24 +40,6 @@ describe('receipts and presence', () => {
   const readAll = async (who: Account): Promise<void> => {
     await expect.poll(async () => (await mine(who)).unread).toBe(0);
   };
-
-  /** Puts a page into the background, or another window before it. */
-  const look = (page: Page, o: { visible: boolean; focused: boolean }): Promise<void> =>
-    page.evaluate(({ visible, focused }) => {
-      Object.defineProperty(document, 'visibilityState', { value: visible ? 'visible' : 'hidden', configurable: true });
-      document.hasFocus = () => focused;
-      document.dispatchEvent(new Event('visibilitychange'));
-      dispatchEvent(new Event(focused ? 'focus' : 'blur'));
-    }, o);
-
-  async function clean(p: Page): Promise<void> {
-    await p.evaluate(axe.source);
-    const found = await p.evaluate(async () => {
-      const { violations } = await (window as unknown as { axe: typeof axe }).axe.run();
-      return violations.map((v) => `${v.id}: ${v.nodes.map((n) => n.html.slice(0, 120)).join(' | ')}`);
-    });
-    expect(found).toEqual([]);
-  }
 
   test('a message is sent, delivered, read, and the row stays as it is', async () => {
     await write(ada, 'Ben Okri', 'Are you there?');
