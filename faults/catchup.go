@@ -69,7 +69,7 @@ func (c *Client) caughtUp(l *link, data []byte) error {
 
 	c.mu.Lock()
 	for _, e := range l.early {
-		c.apply(c.room(e.ConversationID), e)
+		c.arrived(l, e)
 	}
 	l.early, l.caught, c.current = nil, true, l
 	c.spans = append(c.spans, span{up: c.cfg.Clock(), server: l.server})

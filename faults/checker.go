@@ -257,7 +257,7 @@ func (c *checker) stepByStep() Result {
 			if at >= 0 {
 				r.N++
 				if e.Seq != may.next(at) {
-					r.violated("%v saw %d after %d in %v", s.User, e.Seq, at, s.Conversation)
+					r.violated("%v saw %v after %d in %v", s.User, e, at, s.Conversation)
 				}
 			}
 			at = e.Seq

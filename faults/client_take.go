@@ -87,10 +87,18 @@ func (c *Client) entry(l *link, e parleytest.Entry) {
 	}
 	s.entries = append(s.entries, observed(e))
 	c.seen = append(c.seen, sighting{e.ConversationID, e.Seq, c.cfg.Clock()})
+	if !l.caught {
+		l.early = append(l.early, e)
+		return
+	}
+	c.arrived(l, e)
+}
+
+// arrived applies a live entry, unless what is before it has to be fetched first.
+// c.mu is held.
+func (c *Client) arrived(l *link, e parleytest.Entry) {
 	known := c.rooms[e.ConversationID] != nil
 	switch r := c.room(e.ConversationID); {
-	case !l.caught:
-		l.early = append(l.early, e)
 	case r.late != nil:
 		r.late = append(r.late, e)
 	case known || e.Seq == 1:
@@ -103,7 +111,8 @@ func (c *Client) entry(l *link, e parleytest.Entry) {
 
 // acquaint fetches what there is of a conversation that is new to the client and of which
 // something later came first: who came back to a group may see an earlier stretch, of which
-// a device that was away knows nothing.
+// a device that was away knows nothing, and of a group that one was put out of just before
+// the sync there is only the entry that says so.
 func (c *Client) acquaint(l *link, r *room) {
 	err := c.page(l.ctx, l.server, r.id)
 	c.mu.Lock()
