@@ -3,6 +3,7 @@ package chat
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -220,6 +221,50 @@ func TestAdmittedUnheard(t *testing.T) {
 	b.send(ann, id, "live")
 	if e := c.entry(); e.Body != "live" {
 		t.Fatalf("ben got %+v", e)
+	}
+}
+
+// A gate that is made where nobody has heard of an entry begins after it, with what somebody
+// read who connected. Whom the entry let in is let in all the same, and misses nothing.
+func TestAdmittedBeforeTheGate(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	other := replica(t, b.db)
+	for b.gates.doubts.Swap(0) == 0 { // or a sweep finds them before there is a gate
+		time.Sleep(time.Millisecond)
+	}
+	ann, ben, eve := b.user("ann"), b.user("ben"), b.user("eve")
+	c, e := b.connect(ben), b.connect(eve)
+	id := other.group(ann)
+	if _, err := other.AddMembers(t.Context(), ann, id, []accounts.UserID{ben, eve}); err != nil {
+		t.Fatal(err)
+	}
+	if err := other.RemoveMember(t.Context(), ann, id, eve); err != nil {
+		t.Fatal(err)
+	}
+	const messages = holeShare + 10 // more than one read takes
+	for i := range messages {
+		other.send(ann, id, fmt.Sprint("message ", i))
+	}
+	a := b.connect(ann) // makes the gate
+	b.gates.doubt()
+	if f := c.next(); f.Type != "conversation" {
+		t.Fatalf("ben got %s", f.Type)
+	}
+	for want := Seq(2); want <= 4+messages; want++ {
+		if got := c.entry(); got.Seq != want {
+			t.Fatalf("ben got %+v, not entry %d", got, want)
+		}
+	}
+	b.send(ann, id, "live")
+	for _, c := range []*client{a, c} {
+		if got := c.entry(); got.Body != "live" {
+			t.Fatalf("somebody got %+v", got)
+		}
+	}
+	b.byUser.Publish(eve, []byte(`{"type":"end"}`))
+	if f := e.next(); f.Type != "end" {
+		t.Errorf("eve, who was put out again, got %s %s", f.Type, f.Data)
 	}
 }
 

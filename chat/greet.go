@@ -35,7 +35,12 @@ func (s *Service) greet(ctx context.Context, entries ...Entry) map[accounts.User
 	if len(users) == 0 {
 		return nil
 	}
-	id := entries[0].ConversationID
+	return s.greeting(ctx, entries[0].ConversationID, users...)
+}
+
+// greeting is what the connections of some members are told of a conversation before its
+// entries.
+func (s *Service) greeting(ctx context.Context, id ConversationID, users ...accounts.UserID) map[accounts.UserID][]byte {
 	faces, err := s.q.conversationFor(ctx, id, users)
 	if err != nil {
 		s.cfg.Logger.Warn("greeting new members", "conversation_id", id, "err", err)

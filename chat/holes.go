@@ -2,11 +2,11 @@ package chat
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
 
-	"parley/hub"
 	"parley/store"
 )
 
@@ -18,17 +18,13 @@ const (
 	// sweepsADoubt is how often the sweep looks after a doubt. Once would not do: a commit
 	// that was given up here may still happen there, when the disk answers again.
 	sweepsADoubt = 30
-	// sweepPage is how many conversations one statement asks about.
+	// sweepPage is how many conversations, or memberships, one statement asks about.
 	sweepPage  = 5000
 	pruneEvery = 5 * time.Minute
 	// holePage is how many entries one read takes, of all conversations together, and holeShare
 	// of one of them.
 	holePage  = 1000
 	holeShare = 200
-	// admittedOverlap is how long before the last look a membership may have been written and
-	// yet not have been seen: a transaction lives for some seconds, and for longer if its
-	// commit waits for the disk.
-	admittedOverlap = 5 * time.Minute
 )
 
 // behind is a gate that lacks what the log has.
@@ -160,10 +156,7 @@ func (g *gates) run(ctx context.Context) {
 // sweep asks the log how far it is, for every conversation with a gate, and who was let into
 // others within the time since the last look. It says whether that was answered.
 func (g *gates) sweep(ctx context.Context, since time.Duration) bool {
-	err := g.sweepAdmitted(ctx, since)
-	if err == nil {
-		err = g.sweepGates(ctx)
-	}
+	err := errors.Join(g.sweepGates(ctx), g.sweepAdmitted(ctx, since))
 	if err != nil && ctx.Err() == nil {
 		g.s.cfg.Logger.Warn("sweeping for missed entries", "err", err)
 		g.doubt()
@@ -188,25 +181,6 @@ func (g *gates) sweepGates(ctx context.Context) error {
 		}
 		for _, h := range heads {
 			g.hint(h.id, h.last)
-		}
-	}
-	return nil
-}
-
-// sweepAdmitted finds conversations that nobody here was in, and that somebody who is connected
-// here was let into by another replica.
-func (g *gates) sweepAdmitted(ctx context.Context, since time.Duration) error {
-	admissions, err := g.s.q.admitted(ctx, since+admittedOverlap)
-	if err != nil {
-		return err
-	}
-	// A connection that is being opened reads for itself what it is in. Of the others none is in
-	// a conversation that has no gate.
-	open := func(c *hub.Conn) bool { return !c.Opening() }
-	for _, a := range admissions {
-		if slices.ContainsFunc(g.s.byUser.Conns(a.user), open) {
-			g.watch(a.id, a.joined-1)
-			g.hint(a.id, a.joined)
 		}
 	}
 	return nil

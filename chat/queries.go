@@ -232,25 +232,22 @@ func (q queries) entriesBehind(ctx context.Context, from []head, each, all int) 
 	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (Entry, error) { return ScanEntry(r) })
 }
 
+// selectAdmitted goes along the index members_added.
 const selectAdmitted = `
-SELECT conversation_id, user_id, joined_seq FROM members
-WHERE added_at > '-infinity' AND added_at > now() - make_interval(secs => $1) AND until_seq IS NULL`
+SELECT m.conversation_id, m.joined_seq, c.last_seq, m.user_id, m.added_at
+FROM members m JOIN conversations c ON c.id = m.conversation_id
+WHERE m.added_at > '-infinity' AND m.until_seq IS NULL
+  AND (m.added_at, m.conversation_id, m.user_id) > (greatest($1::timestamptz, now() - make_interval(secs => $2)), $3::uuid, $4::uuid)
+ORDER BY m.added_at, m.conversation_id, m.user_id LIMIT $5`
 
-// admission is that an entry let somebody into a conversation.
-type admission struct {
-	id     ConversationID
-	user   accounts.UserID
-	joined Seq
-}
-
-// admitted gives the memberships of the last while.
-func (q queries) admitted(ctx context.Context, within time.Duration) ([]admission, error) {
-	rows, err := q.db.Query(ctx, selectAdmitted, within.Seconds())
+// admitted gives memberships of the last while, those that follow one: a page of so many.
+func (q queries) admitted(ctx context.Context, within time.Duration, after admission, limit int) ([]admission, error) {
+	rows, err := q.db.Query(ctx, selectAdmitted, after.at, within.Seconds(), after.id, after.user, limit)
 	if err != nil {
 		return nil, err
 	}
 	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (a admission, err error) {
-		err = r.Scan(&a.id, &a.user, &a.joined)
+		err = r.Scan(&a.id, &a.joined, &a.last, &a.user, &a.at)
 		return a, err
 	})
 }
