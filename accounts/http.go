@@ -56,7 +56,7 @@ func (s *Service) Routes(api huma.API) {
 	}, s.httpSignOut)
 	huma.Register(api, huma.Operation{
 		OperationID: "end-session", Method: http.MethodDelete, Path: "/sessions/{id}", Tags: sessions,
-		Summary: "End one of my sessions", Description: "Its sockets are closed within a second.",
+		Summary: "End one of my sessions", Description: "Its sockets are closed within a second. Ending it again is no error.",
 	}, s.httpEndSession)
 
 	huma.Register(api, huma.Operation{

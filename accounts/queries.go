@@ -247,8 +247,10 @@ func (q queries) sessions(ctx context.Context, user UserID, limit int) ([]Sessio
 	})
 }
 
-const endSession = `UPDATE sessions SET ended_at = now() WHERE id = $1 AND user_id = $2 AND ended_at IS NULL`
+const endSession = `UPDATE sessions SET ended_at = coalesce(ended_at, now()) WHERE id = $1 AND user_id = $2`
 
+// endSession ends a user's session, which may have ended already, and says whether there is
+// one.
 func (q queries) endSession(ctx context.Context, user UserID, id SessionID) (bool, error) {
 	tag, err := q.db.Exec(ctx, endSession, id, user)
 	return tag.RowsAffected() == 1, err

@@ -37,9 +37,9 @@ const (
 	sessionLife = 90 * 24 * time.Hour // without use
 	usedEvery   = time.Hour           // how often a session's use is written down
 	// endedOverlap is how long before the last look a session may have ended and yet not
-	// have been seen: longer than any transaction lives, because ended_at is when the
-	// transaction began.
-	endedOverlap = 30 * time.Second
+	// have been seen: ended_at is when the transaction began, and it lives for some seconds, or
+	// for longer if its commit waits for the disk.
+	endedOverlap = 5 * time.Minute
 	endedKept    = 30 * 24 * time.Hour // ended sessions, for whoever looks into an incident
 	maxSessions  = 100                 // in a list
 )
@@ -178,13 +178,14 @@ func (s *Service) Sessions(ctx context.Context, who Identity) ([]Session, error)
 	return list, nil
 }
 
-// EndSession ends one of the user's sessions and closes its sockets.
+// EndSession ends one of the user's sessions and closes its sockets. Of one that has ended
+// already they are closed again: who asked before may not have had an answer.
 func (s *Service) EndSession(ctx context.Context, user UserID, id SessionID) error {
-	ended, err := s.q.endSession(ctx, user, id)
+	found, err := s.q.endSession(ctx, user, id)
 	if err != nil {
 		return fmt.Errorf("end a session: %w", err)
 	}
-	if !ended {
+	if !found {
 		return errNoSession
 	}
 	s.closeSockets(id)
