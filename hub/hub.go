@@ -184,8 +184,9 @@ func (h *Hub) all() []*Conn {
 
 // Close refuses new connections, tells the open ones to reconnect elsewhere (4002), and
 // waits until they are gone. Those that do not answer the close frame within two seconds are
-// cut. It is an error only if ctx ends before all of that. Replies that handlers still owe
-// are written before: stop the handlers' sources first or call it before they stop.
+// cut. It is an error only if ctx ends before all of that: then a handler is still finishing
+// what it began. Replies that handlers still owe are written before: stop the handlers'
+// sources first or call it before they stop.
 func (h *Hub) Close(ctx context.Context) error {
 	h.mu.Lock()
 	h.draining = true
@@ -208,7 +209,6 @@ func (h *Hub) Close(ctx context.Context) error {
 	case <-done:
 		return nil
 	case <-ctx.Done():
-		<-done
 		return ctx.Err()
 	}
 }

@@ -2,7 +2,12 @@ package store
 
 import "time"
 
-// Pace lets rounds of looking at the database take one part in Share of the time at most.
+// maxRest is how long a Pace waits at most: while a database is slow for long, looking takes a
+// larger part of the time, and what was missed is still found soon.
+const maxRest = 15 * time.Second
+
+// Pace lets rounds of looking at the database take one part in Share of the time at most, but
+// rests for 15 seconds at most.
 type Pace struct {
 	Share int
 	last  time.Duration
@@ -14,5 +19,5 @@ type Pace struct {
 func (p *Pace) Rest(took time.Duration) time.Duration {
 	cost := min(took, p.last)
 	p.last = took
-	return time.Duration(p.Share) * cost
+	return min(time.Duration(p.Share)*cost, maxRest)
 }

@@ -1,6 +1,6 @@
 // Package store is Parley's PostgreSQL: the connection pool, transactions, migrations,
-// the translation of database errors, and the built-in server. It knows no table but
-// instance, and owns no statement of the packages above it.
+// the translation of database errors, the bus between replicas, and the built-in server. It
+// knows no tables but instance and replicas, and owns no statement of the packages above it.
 //
 // It promises that no connection it hands out would acknowledge a commit that a power
 // cut can undo, that no call waits for ever, and that after an outage everything goes

@@ -176,7 +176,8 @@ func (s *Server) HTTPServer() *http.Server {
 	}
 }
 
-// SetDraining makes /readyz answer 503 from now on, so that proxies send no more here.
+// SetDraining makes /readyz answer 503 from now on, on connections that are open; new ones are
+// refused a moment later.
 func (s *Server) SetDraining() { s.draining.Store(true) }
 
 // BasePath is the path of the base URL without a slash at the end; "" for none.
