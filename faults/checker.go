@@ -139,7 +139,7 @@ func newChecker(h *History) *checker {
 const kindMessage = "message"
 
 func (c *checker) acknowledgedIsStored() Result {
-	r := Result{Check: "C1", Holds: "an acknowledged send is in the log, at its seq, with its text"}
+	r := Result{Check: "C1", Holds: "an acknowledged send is in the log, at its seq, with its text, and an acknowledged change of members too"}
 	for _, s := range c.h.Sends {
 		for _, a := range s.Acks {
 			r.N++
@@ -152,6 +152,7 @@ func (c *checker) acknowledgedIsStored() Result {
 			}
 		}
 	}
+	c.changesHold(&r)
 	return r
 }
 
@@ -368,7 +369,10 @@ func (c *checker) doubtsResolve() Result {
 		}
 		r.N++
 		n := c.copies[text{s.Conversation, s.Body}]
+		wasOut := slices.ContainsFunc(c.seen[member{s.Conversation, s.Sender}], func(m Membership) bool { return m.Until != 0 })
 		switch {
+		case s.Refused && !s.Former && !wasOut:
+			r.violated("%v in %v was refused although its sender was never put out", s.Client, s.Conversation)
 		case s.Refused && s.Doubts == 0 && n > 0, s.Refused && n > 1:
 			r.violated("%v in %v was refused and has %d entries", s.Client, s.Conversation, n)
 		case s.Refused || s.Former && n <= 1:

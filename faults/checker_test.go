@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"parley/parleytest"
 )
 
 // imagined makes the history of a run that kept every promise: three conversations of
@@ -24,6 +26,9 @@ func imagined(seed uint64) *History {
 		log := []Entry{{Seq: 1, Kind: "created", Sender: users[0]}}
 		for _, u := range users {
 			h.Members = append(h.Members, Membership{Conversation: conv, User: u, From: 1})
+			h.Changes = append(h.Changes,
+				Change{Conversation: conv, User: u}, Change{Conversation: conv, User: u, In: true},
+				Change{Conversation: conv, User: uuid.New(), In: true, Doubt: true})
 		}
 		for i := range 40 {
 			// Two sends at once, which may be stored in any order.
@@ -227,6 +232,21 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 		}},
 		{"a refused send was stored", []string{"C10"}, func(h *History) {
 			h.Sends[5].Acks, h.Sends[5].Refused, h.Sends[5].Doubts = nil, true, 0
+		}},
+		{"somebody who was let in is not in", []string{"C1"}, func(h *History) {
+			h.Changes = append(h.Changes, Change{Conversation: h.Sends[0].Conversation, User: uuid.New(), In: true})
+		}},
+		{"somebody who was put out is in", []string{"C1"}, func(h *History) {
+			h.Changes = append(h.Changes, Change{Conversation: h.Members[0].Conversation, User: h.Members[0].User})
+		}},
+		{"a session was never told of a conversation", []string{"C6"}, func(h *History) {
+			m := h.Members[0]
+			h.Sessions = slices.DeleteFunc(h.Sessions, func(s Session) bool { return s.User == m.User && s.Conversation == m.Conversation })
+			NewClient(ClientConfig{Session: parleytest.Session{User: parleytest.User{ID: m.User}}}).AddTo(h, true)
+		}},
+		{"a member's send was refused", []string{"C10"}, func(h *History) {
+			s := h.Sends[0]
+			h.Sends = append(h.Sends, Send{Conversation: s.Conversation, Client: uuid.New(), Sender: s.Sender, Refused: true, Body: DigestOf("refused")})
 		}},
 		{"a mark was told that nobody said", []string{"C11"}, func(h *History) { h.Told[0].Seq = h.Said[0].Seq + 1 }},
 		{"a mark was told before it was said", []string{"C11"}, func(h *History) {

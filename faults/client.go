@@ -30,8 +30,9 @@ type Client struct {
 
 	mu       sync.Mutex // guards what follows
 	rooms    map[uuid.UUID]*room
-	order    []*room // the same
-	epoch    string  // of the database that all this is from
+	order    []*room       // the same
+	epoch    string        // of the database that all this is from
+	backedUp time.Duration // what was acknowledged before is in the next one too
 	live     []*stream
 	reads    []Read
 	said     []Mark
@@ -140,6 +141,14 @@ func (c *Client) Cease() {
 	c.ceased, c.staying = true, true
 }
 
+// BackedUp says that the database with the next epoch will be a backup made at a moment:
+// what was acknowledged before it must be there.
+func (c *Client) BackedUp(at time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.backedUp = at
+}
+
 // State is where a client is.
 type State struct {
 	Connected bool // and caught up
@@ -178,8 +187,8 @@ func (c *Client) Strange() error {
 	return errors.Join(c.strange...)
 }
 
-// AddTo adds the client's record to a history, after Run has returned. Stayed says that
-// the run went on until the client held everything.
+// AddTo adds the client's record to a history whose members are known, after Run has
+// returned. Stayed says that the run went on until the client held everything.
 func (c *Client) AddTo(h *History, stayed bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -190,6 +199,11 @@ func (c *Client) AddTo(h *History, stayed bool) {
 	h.Reads = append(h.Reads, c.reads...)
 	h.Said = append(h.Said, c.said...)
 	h.Told = append(h.Told, c.told...)
+	for _, m := range h.Members {
+		if stayed && m.User == user && m.Until == 0 {
+			c.room(m.Conversation) // of which it has nothing if it was never told of it
+		}
+	}
 	for _, r := range c.order {
 		h.Sessions = append(h.Sessions, Session{User: user, Conversation: r.id, Entries: r.held, Stayed: stayed})
 	}

@@ -32,8 +32,10 @@ func (c *Client) answer(l *link, f frame) error {
 		c.mu.Unlock()
 		if s != nil {
 			go func() {
-				// Wherever: the other replica has to see it too. Only an answer tells something.
-				_, _, _ = c.read(l.ctx, c.cfg.Replicas.Pick(nil), s.Conversation, sent.Seq-1, 2)
+				// Wherever: the other replica has to see it too.
+				if _, _, err := c.read(l.ctx, c.cfg.Replicas.Pick(nil), s.Conversation, sent.Seq-1, 2); err != nil {
+					c.suspect(err)
+				}
 			}()
 		}
 	}

@@ -3,6 +3,8 @@ package faults
 import (
 	"encoding/json"
 	"errors"
+	"net/http"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -63,15 +65,20 @@ func (c *Client) greeted(l *link, data []byte) error {
 	return c.sync(l)
 }
 
-// afresh forgets what was seen of another database, and what it acknowledged. What waits
-// is sent again.
+// afresh forgets what was seen of another database, and what it acknowledged later than
+// what this one was restored to. What waits is sent again.
 func (c *Client) afresh() {
 	for _, r := range c.order {
 		r.held, r.member = nil, false
 	}
 	c.live, c.reads, c.told, c.seen = nil, nil, nil, nil
 	for _, s := range c.sends {
-		s.Acks, s.Former = nil, c.waiting[s.Client] == nil
+		acked := len(s.Acks) > 0
+		s.Acks = slices.DeleteFunc(s.Acks, func(a Ack) bool { return a.At >= c.backedUp })
+		if acked && len(s.Acks) == 0 {
+			c.acks--
+		}
+		s.Former = len(s.Acks) == 0 && c.waiting[s.Client] == nil
 	}
 }
 
@@ -114,16 +121,26 @@ func (c *Client) arrived(l *link, e parleytest.Entry) {
 // a device that was away knows nothing, and of a group that one was put out of just before
 // the sync there is only the entry that says so.
 func (c *Client) acquaint(l *link, r *room) {
-	err := c.page(l.ctx, l.server, r.id)
+	if err := c.page(l.ctx, l.server, r.id); err != nil {
+		c.suspect(err)
+		// The next connection asks for it. What this one still brings has to wait until then.
+		_ = l.ws.CloseNow()
+		return
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, e := range r.late {
-		if err == nil {
-			c.apply(r, e)
-		}
+		c.apply(r, e)
 	}
-	if r.late = nil; err != nil {
-		_ = l.ws.CloseNow() // the next connection asks for it
+	r.late = nil
+}
+
+// suspect notes an answer that no fault excuses: who asks for entries is or was a member.
+func (c *Client) suspect(err error) {
+	if p, ok := errors.AsType[*parleytest.Problem](err); ok && p.Status != http.StatusServiceUnavailable {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.strange = append(c.strange, err)
 	}
 }
 

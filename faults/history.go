@@ -35,6 +35,7 @@ type History struct {
 	// Logs are the conversations' logs as read when everything was over.
 	Logs    map[uuid.UUID][]Entry
 	Members []Membership
+	Changes []Change // in the order in which they were asked for
 }
 
 // Send is one message that a client wanted stored. No two sends of a history have the
@@ -46,7 +47,7 @@ type Send struct {
 	Acks                         []Ack         // every attempt's that was acknowledged
 	Doubts                       int           // attempts whose outcome the client never learned
 	Refused                      bool          // for good: the sender is in the conversation no more
-	Former                       bool          // under way before a backup was restored: it may be lost
+	Former                       bool          // of after the backup that was restored: it may be lost
 }
 
 // Ack is an acknowledgement.
@@ -105,6 +106,14 @@ type Mark struct {
 type Membership struct {
 	Conversation, User uuid.UUID
 	From, Until        int64 // both included; an Until of 0 is open
+}
+
+// Change is that somebody asked for a person to be a member of a group, or not to be.
+type Change struct {
+	Conversation, User uuid.UUID
+	In                 bool
+	At                 time.Duration // of the answer
+	Doubt              bool          // there was none that says that it is so now
 }
 
 // MembershipsOf derives who may see what from a conversation's whole log.

@@ -51,21 +51,33 @@ type window struct{ from, to time.Duration }
 func (w *world) repeat(ctx context.Context, tr *trial, inject injection) (windows []window) {
 	w.t.Helper()
 	for tr.more() {
-		w.calm(ctx)
-		since := inject(ctx, w, tr.rnd)
-		// Until it can be felt: a server that dies takes a moment to take its children along.
-		sleep(ctx, 300*time.Millisecond)
-		w.settled(ctx, w.now())
-		windows = append(windows, window{since, w.now()})
-	}
-	for _, v := range windows {
-		for _, c := range w.clients {
-			if d, hit := c.Recovery(v.from, v.to); hit {
-				tr.recovery = append(tr.recovery, d)
-			}
-		}
+		windows = append(windows, w.once(ctx, tr, inject))
 	}
 	return windows
+}
+
+// once does an injection after a window without a fault and waits until everybody is
+// served again.
+func (w *world) once(ctx context.Context, tr *trial, inject injection) window {
+	w.t.Helper()
+	w.calm(ctx)
+	since := inject(ctx, w, tr.rnd)
+	// Until it can be felt: a server that dies takes a moment to take its children along.
+	sleep(ctx, 300*time.Millisecond)
+	w.settled(ctx, w.now())
+	v := window{since, w.now()}
+	tr.recovery = append(tr.recovery, w.recoveries(v)...)
+	return v
+}
+
+// recoveries are those of the clients that were hit.
+func (w *world) recoveries(v window) (all []time.Duration) {
+	for _, c := range w.clients {
+		if d, hit := c.Recovery(v.from, v.to); hit {
+			all = append(all, d)
+		}
+	}
+	return all
 }
 
 // settled waits until every client is served again.

@@ -52,7 +52,7 @@ func (c *Client) Recovery(since, until time.Duration) (time.Duration, bool) {
 		if len(s.Acks) > 0 {
 			acked = min(s.Acks[0].At, until)
 		}
-		if waited := acked - max(s.At, since); !s.Refused && waited > hitBy {
+		if waited := acked - max(s.At, since); !s.Refused && !s.Former && waited > hitBy {
 			longest = max(longest, waited)
 		}
 	}

@@ -30,6 +30,7 @@ func TestRecovery(t *testing.T) {
 		"a send that took no longer":      {spans: []span{{up: 1 * s}}, sends: []*Send{{At: 11 * s, Acks: []Ack{{1, 11*s + 1}}}}},
 		"a send acknowledged before":      {spans: []span{{up: 1 * s}}, sends: []*Send{{At: 8 * s, Acks: []Ack{{1, 9 * s}}}}},
 		"a send never acknowledged":       {spans: []span{{up: 1 * s}}, sends: []*Send{{At: 11 * s}}, want: 9 * s, hit: true},
+		"a send of another database":      {spans: []span{{up: 1 * s}}, sends: []*Send{{At: 11 * s, Former: true}}},
 		"a send slower than a connection": {spans: []span{{up: 1 * s, down: 11 * s}, {up: 12 * s}}, sends: []*Send{{At: 9 * s, Acks: []Ack{{1, 15 * s}}}}, want: 5 * s, hit: true},
 	} {
 		client := &Client{spans: c.spans, sends: c.sends, order: []*room{{id: uuid.New()}}}

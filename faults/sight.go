@@ -49,6 +49,26 @@ func (s sight) upTo(seq int64) int64 {
 	return 0
 }
 
+// changesHold looks whether people are where the last change that was acknowledged put
+// them. Whom a change in doubt was about is left out: it may come about at any time, also
+// after a later one that was acknowledged.
+func (c *checker) changesHold(r *Result) {
+	in, doubtful := map[member]bool{}, map[member]bool{}
+	for _, ch := range c.h.Changes {
+		k := member{ch.Conversation, ch.User}
+		in[k], doubtful[k] = ch.In, doubtful[k] || ch.Doubt
+	}
+	for k, should := range in {
+		if doubtful[k] {
+			continue
+		}
+		r.N++
+		if is := slices.ContainsFunc(c.seen[k], func(m Membership) bool { return m.Until == 0 }); is != should {
+			r.violated("that %v is a member of %v was acknowledged to be %t, and is %t", k.user, k.conversation, should, is)
+		}
+	}
+}
+
 // marksWereSaid is no part of the promise about messages, and yet one: nobody is said to
 // have what none of their clients said they have. Sending counts as having.
 func (c *checker) marksWereSaid() Result {

@@ -28,6 +28,8 @@ type world struct {
 	conversations []uuid.UUID
 	groups        []group
 	clients       []*Client
+	changes       []Change // of members; while people come and go, for move alone
+	undone        window   // from a backup until it was restored: what was changed then may be or not
 
 	tolerant        bool // what clients find strange is no failure of the test
 	running, moving sync.WaitGroup
@@ -49,6 +51,15 @@ type size struct {
 	inFlight               int
 	away                   int // a share of clients who are away at times, in percent
 	moves                  time.Duration
+}
+
+func (s size) String() string {
+	moving := "nobody comes to a group or goes"
+	if s.moves > 0 && s.groups > 0 {
+		moving = fmt.Sprintf("somebody comes to a group or goes every %v", s.moves)
+	}
+	return fmt.Sprintf("%d conversations, %d clients of %d people, %d %% of them away at times, each with %d sends at a time and %v between two, %s",
+		s.direct+s.groups, s.people*s.devices, s.people, s.away, s.inFlight, s.pause, moving)
 }
 
 // The long form is the founders' size; the short one fits beside other tests.
@@ -143,8 +154,8 @@ func (w *world) run(ctx context.Context) {
 	w.t.Cleanup(func() { w.stop(); w.running.Wait(); w.moving.Wait() })
 }
 
-// move lets people into groups and puts them out. Whether a change happened is for the
-// log to say.
+// move lets people into groups and puts them out, and notes what was acknowledged. Whether
+// another change happened is for the log to say.
 func (w *world) move(ctx context.Context) {
 	for ctx.Err() == nil {
 		sleep(ctx, rand.N(2*w.size.moves))
@@ -153,16 +164,24 @@ func (w *world) move(ctx context.Context) {
 		// Not cut off at the end: what became of it would be decided after the log is read.
 		call, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
 		api := w.front.Pick(nil).Client(g.owner.Token)
+		change := Change{Conversation: g.id, User: user, In: rand.IntN(2) == 0}
 		var err error
-		if rand.IntN(2) == 0 {
+		if change.In {
 			err = api.AddMembers(call, g.id, user)
 		} else {
 			err = api.RemoveMember(call, g.id, user)
 		}
 		cancel()
-		if p, ok := errors.AsType[*parleytest.Problem](err); ok && p.Status != http.StatusServiceUnavailable && p.Status != http.StatusNotFound {
-			w.t.Errorf("a change of members was refused: %v", p)
+		if p, ok := errors.AsType[*parleytest.Problem](err); ok {
+			switch {
+			case p.Status == http.StatusNotFound && !change.In:
+				err = nil // out already
+			case p.Status != http.StatusServiceUnavailable:
+				w.t.Errorf("a change of members was refused: %v", p)
+			}
 		}
+		change.At, change.Doubt = w.now(), err != nil
+		w.changes = append(w.changes, change)
 	}
 }
 
@@ -231,6 +250,10 @@ func (w *world) finish(ctx context.Context) Report {
 		w.t.Log("not every send was acknowledged in the end")
 	}
 	h := &History{Logs: map[uuid.UUID][]Entry{}}
+	for _, c := range w.changes {
+		c.Doubt = c.Doubt || c.At >= w.undone.from && c.At < w.undone.to
+		h.Changes = append(h.Changes, c)
+	}
 	w.readLogs(ctx, h)
 	// What is acknowledged is delivered a moment later.
 	may := sights(h.Members)
@@ -264,15 +287,15 @@ func (w *world) finalReads(ctx context.Context) {
 			c := w.clients[i]
 			for _, id := range w.conversations {
 				if held := c.Held(id); held > 0 {
-					if _, _, err := c.read(ctx, w.front.Pick(nil), id, max(0, held-20), pageSize); err != nil {
-						w.t.Logf("the final read: %v", err)
+					if _, _, err := c.read(ctx, w.front.Pick(nil), id, max(0, held-20), pageSize); err != nil && !w.tolerant {
+						w.t.Errorf("a read when no fault is on: %v", err)
 					}
 				}
 			}
 			return nil
 		})
 	}
-	_ = g.Wait() // what failed was logged
+	_ = g.Wait() // what failed has failed the test
 }
 
 // readLogs reads the final logs, who may see what of them, and who is said to have what,
