@@ -66,6 +66,7 @@ func away(ctx context.Context, t *testing.T, tr *trial) {
 	var sends []Send
 	for _, a := range absences {
 		var slowest time.Duration
+		var pages int64
 		for range tr.times {
 			tr.n++
 			for i := range a.touched {
@@ -75,12 +76,12 @@ func away(ctx context.Context, t *testing.T, tr *trial) {
 			c.db.exec(ctx, `UPDATE sessions SET last_used_at = last_used_at - $1::interval RETURNING ''`, a.aged)
 			took, asked := visit()
 			tr.recovery = append(tr.recovery, took)
-			slowest = max(slowest, took)
+			slowest, pages = max(slowest, took), max(pages, asked)
 			if asked > int64(a.pages) {
 				t.Errorf("after %s it took %d pages", a.name, asked)
 			}
 		}
-		tr.note("after %s: %d entries in %d of %d conversations with one sync and at most %d pages, in %s at most", a.name, a.touched*a.entries, a.touched, conversations, a.pages, ms(slowest))
+		tr.note("after %s: %d entries in %d of %d conversations with one sync and at most %d pages, in %s at most", a.name, a.touched*a.entries, a.touched, conversations, pages, ms(slowest))
 	}
 	w.stop = func() {}
 	h := &History{Logs: map[uuid.UUID][]Entry{}, Sends: sends}

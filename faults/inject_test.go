@@ -124,18 +124,17 @@ func killPostmaster(ctx context.Context, w *world, _ randomness) time.Duration {
 // them and recovers as from a crash.
 func killBackend(ctx context.Context, w *world, rnd randomness) time.Duration {
 	pids := w.db.exec(ctx, `SELECT pid::text FROM pg_stat_activity WHERE application_name = 'parley'`)
-	if len(pids) == 0 {
-		w.t.Fatal("no session of a replica")
+	for _, i := range rnd.Perm(len(pids)) {
+		pid, err := strconv.Atoi(pids[i])
+		w.must(err)
+		killed := w.now()
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != syscall.ESRCH { // a session that just ended
+			w.must(err)
+			return killed
+		}
 	}
-	killed := w.now()
-	pid, err := strconv.Atoi(pids[rnd.IntN(len(pids))])
-	if err == nil {
-		err = syscall.Kill(pid, syscall.SIGKILL)
-	}
-	if err != nil && err != syscall.ESRCH { // a session that just ended
-		w.t.Fatal(err)
-	}
-	return killed
+	w.t.Fatal("no session of a replica")
+	return 0
 }
 
 func loseAnswers(ctx context.Context, w *world, rnd randomness) time.Duration {
@@ -218,9 +217,11 @@ func stopPostgres(ctx context.Context, w *world, rnd randomness) time.Duration {
 
 // terminateListener ends the session on which a replica listens for the others.
 func terminateListener(ctx context.Context, w *world, rnd randomness) time.Duration {
-	pid := w.listener(ctx, rnd)
 	began := w.now()
-	w.db.exec(ctx, `SELECT pg_terminate_backend($1)::text`, pid)
+	// False of one that has just ended by itself.
+	w.await(ctx, "a session to end", func() bool {
+		return w.db.exec(ctx, `SELECT pg_terminate_backend($1)::text`, w.listener(ctx, rnd))[0] == "true"
+	})
 	return began
 }
 

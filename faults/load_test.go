@@ -10,7 +10,7 @@ import (
 // busy is a world in which there is always a commit under way.
 func busy() size {
 	s := usual()
-	s.inFlight, s.pause, s.away, s.moves = 2, 100*time.Millisecond, 0, 0
+	s.inFlight, s.pause, s.away = 2, 100*time.Millisecond, 0
 	return s
 }
 
@@ -35,9 +35,10 @@ func crowded(ctx context.Context, t *testing.T, tr *trial) {
 	w.repeat(ctx, tr, awhile)
 	r := w.finish(ctx)
 	tr.n, tr.unit = w.acked(), "messages"
-	if n := w.deadlocks(ctx); n > 0 {
-		t.Errorf("%d deadlocks", n)
+	deadlocks := w.deadlocks(ctx)
+	if deadlocks > 0 {
+		t.Errorf("%d deadlocks", deadlocks)
 	}
-	tr.note("no deadlock, and %d sends told to try again", w.refused())
+	tr.note("%d deadlocks, and %d sends told to try again", deadlocks, w.refused())
 	tr.judge(t, w, r)
 }

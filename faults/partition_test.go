@@ -73,7 +73,7 @@ func partitioned(ctx context.Context, t *testing.T, tr *trial) {
 		}
 		after := w.now() - pulled
 		tr.note("%d half-open connections were let go within %s", before, ms(after))
-		if after > 80*time.Second { // 75 s after the last sign of life, looked for every few seconds
+		if after > 75*time.Second {
 			w.t.Errorf("half-open connections were let go after %v", after)
 		}
 		w.must(ip(ctx, "-n", name, "link", "set", other, "up"))

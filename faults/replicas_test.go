@@ -12,31 +12,42 @@ import (
 	"parley/parleytest"
 )
 
-// scaled adds two replicas to one and takes them away again, by SIGTERM.
+// scaled adds two replicas to one and takes two of them away again, one after the other,
+// by SIGTERM: the one that everybody is on, and then one of those that they went to.
 func scaled(ctx context.Context, t *testing.T, tr *trial) {
 	w := newWorld(ctx, t, newCluster(ctx, t, newDatabase(ctx, t, ""), shipped(t), 1), usual())
-	var drains []time.Duration
-	spare := []*replica{w.add(ctx), w.add(ctx)}
+	var drains, recovery []time.Duration
+	least := len(w.clients)
+	w.add(ctx)
+	w.add(ctx)
 	w.repeat(ctx, tr, func(ctx context.Context, w *world, _ randomness) time.Duration {
 		w.calm(ctx)
-		began := w.now()
-		w.replicas = w.replicas[:1]
-		w.spread() // a load balancer sends nobody to a replica that is not ready
-		for _, r := range spare {
-			told := time.Now()
+		var stopped []*replica
+		for len(w.replicas) > 1 {
+			r := w.replicas[0]
+			w.replicas = w.replicas[1:]
+			w.spread() // a load balancer sends nobody to a replica that is not ready
+			least = min(least, w.on(r.Server))
+			began, told := w.now(), time.Now()
 			w.must(r.Stop())
 			drains = append(drains, time.Since(told))
+			w.settled(ctx, w.now())
+			recovery = append(recovery, w.recoveries(window{began, w.now()})...)
+			stopped = append(stopped, r)
 		}
-		w.settled(ctx, w.now())
-		for _, r := range spare {
+		for _, r := range stopped {
 			w.must(r.Run(ctx))
 		}
-		w.replicas = append(w.replicas, spare...)
+		w.replicas = append(w.replicas, stopped...)
 		w.spread()
-		return began
+		return w.now()
 	})
+	tr.recovery = recovery // from each SIGTERM on
 	r := w.finish(ctx)
-	tr.note("%d drains took %s / %s (p50 / p99)", len(drains), ms(Percentile(drains, 50)), ms(Percentile(drains, 99)))
+	tr.note("%d drains, of %d clients or more each, took %s / %s (p50 / p99); recovery is from SIGTERM on, here", len(drains), least, ms(Percentile(drains, 50)), ms(Percentile(drains, 99)))
+	if least == 0 {
+		t.Error("a replica was taken away that nobody was on")
+	}
 	if slowest := slices.Max(drains); *long && slowest > 5*time.Second {
 		t.Errorf("a drain took %v", slowest)
 	}

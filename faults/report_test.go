@@ -17,6 +17,7 @@ import (
 // outcome is what came of one kind of fault.
 type outcome struct {
 	fault, goal string
+	founders    int    // how often it is wanted; 0: as often as it may be
 	n           int    // how often it happened
 	unit        string // of n, where it is not the fault itself
 	messages    int    // acknowledged meanwhile
@@ -37,6 +38,9 @@ func (o *outcome) note(format string, args ...any) {
 // judge takes the checks' result and fails the test if a promise was broken.
 func (o *outcome) judge(t *testing.T, w *world, r Report) {
 	t.Helper()
+	if w.size != usual() {
+		o.note("%v", w.size)
+	}
 	o.checks, o.messages = append(o.checks, r...), o.messages+w.acked()
 	t.Logf("%d times, %d messages\n%v", o.n, w.acked(), r)
 	if !r.Clean() {
@@ -44,13 +48,18 @@ func (o *outcome) judge(t *testing.T, w *world, r Report) {
 	}
 }
 
-func (o *outcome) violations(checks ...string) (n int) {
+// violations counts those of some checks; "-" if there was nothing for them to look at.
+func (o *outcome) violations(checks ...string) string {
+	cases, n := 0, 0
 	for _, r := range o.checks {
 		if slices.Contains(checks, r.Check) {
-			n += r.Violations
+			cases, n = cases+r.N, n+r.Violations
 		}
 	}
-	return n
+	if cases == 0 {
+		return "-"
+	}
+	return fmt.Sprint(n)
 }
 
 // bound is what a zero in n cases says of the true rate, with 95 % confidence.
@@ -78,22 +87,20 @@ func (o *outcome) row() string {
 	if o.unit != "" {
 		n += " " + o.unit
 	}
-	cell = append(cell, n, fmt.Sprint(o.messages))
-	if len(o.checks) == 0 {
-		cell = append(cell, "", "", "", "")
-	} else {
-		cell = append(cell, fmt.Sprint(o.violations("C1", "C10")), fmt.Sprint(o.violations("C2")),
-			fmt.Sprint(o.violations("C5", "C6", "C7")), fmt.Sprint(o.violations("C3", "C4", "C8", "C9", "C11")))
-	}
-	limits := bound(o.n)
-	if o.messages > 0 {
-		limits += " a time, " + bound(o.messages) + " a message"
+	cell = append(cell, n, fmt.Sprint(o.messages), o.violations("C1", "C10"), o.violations("C2"),
+		o.violations("C5", "C6", "C7"), o.violations("C3", "C4", "C8", "C9", "C11"))
+	limits := "-"
+	if len(o.checks) > 0 {
+		limits = bound(o.n) + " a time, " + bound(o.messages) + " a message"
 	}
 	recovered := "-"
 	if len(o.recovery) > 0 {
 		recovered = fmt.Sprintf("%s / %s (%d)", ms(Percentile(o.recovery, 50)), ms(Percentile(o.recovery, 99)), len(o.recovery))
 	}
 	goal := o.goal
+	if o.founders > 0 {
+		goal += fmt.Sprintf("; %d of %d within its time", o.n, o.founders)
+	}
 	if o.failed {
 		goal += " **missed**"
 	}
@@ -127,12 +134,13 @@ What was done to Parley under load, and what came of it. This page is written by
 
 %s. %s.
 
-Real binaries and a real PostgreSQL 18, two replicas unless said otherwise, %s. Clients do what
+Real binaries and a real PostgreSQL 18, two replicas, and unless said otherwise %s. Clients do what
 docs/PROTOCOL.md asks of a client and write down what they sent, what was acknowledged and what they saw. One checker holds these records
-against the final log: acknowledged is stored, at its seq (C1); one entry a client_id (C2); nothing that nobody sent (C3); one order for all (C4); no gaps (C5),
+against the final log: acknowledged is stored, at its seq, a change of members too (C1); one entry a client_id (C2); nothing that nobody sent (C3); one order for all (C4); no gaps (C5),
 in no session either (C6); acknowledged first comes first (C7); a read sees what was acknowledged (C8); nobody sees beyond their membership (C9);
 every doubt ends in exactly one entry (C10); nobody is said to have what they do not have (C11). *Lost* are C1 and C10, *doubled* C2, *reordered* C5 to C7,
-*diverged* C3, C4, C8, C9 and C11. A zero in n cases means, with 95 %% confidence, a rate below 3/n: the *bound*. *Recovery* is, of the clients that were hit, how long until
+*diverged* C3, C4, C8, C9 and C11. A zero in n cases means, with 95 %% confidence, a rate below 3/n: the *bound*; where nothing
+could be seen stands "-". *Recovery* is, of the clients that were hit, how long until
 they were connected and caught up and had everything acknowledged that was under way, from the end of the fault or the kill on, unless said otherwise.
 
 | fault | n | messages | lost | doubled | reordered | diverged | bound | recovery p50 / p99 (of) | goal |
