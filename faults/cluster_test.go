@@ -34,7 +34,7 @@ func newCluster(ctx context.Context, t *testing.T, db *database, binary string, 
 }
 
 // add starts one more replica and lets clients go to it.
-func (c *cluster) add(ctx context.Context) *replica {
+func (c *cluster) add(ctx context.Context) {
 	c.t.Helper()
 	proxy, err := NewProxy(ctx, c.db.socket(), "127.0.0.1:0")
 	if err != nil {
@@ -48,7 +48,6 @@ func (c *cluster) add(ctx context.Context) *replica {
 	r := &replica{startServer(c.t, parleytest.Config{Binary: c.binary, Env: []string{"DATABASE_URL=" + proxy.URL()}}), proxy}
 	c.replicas = append(c.replicas, r)
 	c.spread()
-	return r
 }
 
 // spread tells clients which replicas there are.

@@ -200,3 +200,19 @@ func machine() string {
 	return fmt.Sprintf("%d CPUs (%s)%s, %s %s, %s", runtime.NumCPU(), model, memory, runtime.GOOS,
 		cmp.Or(strings.SplitN(strings.TrimSpace(string(kernel)), "-", 2)[0], "?"), runtime.Version())
 }
+
+// TestRowsTellOnlyWhatWasSeen: a check without a case is no zero.
+func TestRowsTellOnlyWhatWasSeen(t *testing.T) {
+	t.Parallel()
+	for want, o := range map[string]*outcome{
+		"| a | 30 | 60 | - | 2 | 0 | - | 0.1 a time, 0.05 a message | - | g |": {n: 30, messages: 60, checks: Report{
+			{Check: "C1"}, {Check: "C2", N: 9, Violations: 2}, {Check: "C5", N: 9}, {Check: "C7"}}},
+		"| a | 3 | 0 | - | - | - | - | - | 1.0 s / 1.0 s (1) | g; 3 of 100 within its time **missed** |": {
+			n: 3, founders: 100, recovery: []time.Duration{time.Second}, failed: true},
+	} {
+		o.fault, o.goal = "a", "g"
+		if got := o.row(); got != want {
+			t.Errorf("%s, not %s", got, want)
+		}
+	}
+}

@@ -58,7 +58,7 @@ func (s size) String() string {
 	if s.moves > 0 && s.groups > 0 {
 		moving = fmt.Sprintf("somebody comes to a group or goes every %v", s.moves)
 	}
-	return fmt.Sprintf("%d conversations, %d clients of %d people, %d %% of them away at times, each with %d sends at a time and %v between two, %s",
+	return fmt.Sprintf("%d conversations, %d clients of %d people, %d %% of them away at times, each with at most %d of its sends under way and about %v between two, %s",
 		s.direct+s.groups, s.people*s.devices, s.people, s.away, s.inFlight, s.pause, moving)
 }
 
