@@ -124,7 +124,7 @@ var scenarios = []scenario{
 	{fault: "restart with 8,000 sockets", goal: "95 % back < 15 s, pool never exceeded", long: 2, budget: 20 * time.Second, run: storm},
 	{fault: "replicas 1 -> 3 -> 1, SIGTERM", goal: "drain < 5 s, no failed send after retry", long: 50, budget: 30 * time.Second, within: 5 * time.Second, run: scaled},
 	{fault: "upgrade with a migration under load", goal: "stall < 1 s, old client works", long: 3, budget: 25 * time.Second, run: upgraded},
-	{fault: "restored from a backup", goal: "epoch changes; no mixed history", short: 1, long: 20, budget: 30 * time.Second, run: restored},
+	{fault: "restored from a backup", goal: "epoch changes; no mixed history", short: 1, long: 20, budget: 60 * time.Second, run: restored},
 	{fault: "away for a second, an hour, 30 days", goal: "gapless, one round trip and pages", short: 1, long: 3, budget: 10 * time.Second, run: away},
 	{fault: "a mix, by the seed", goal: "clean", short: 30, long: 200, budget: 80 * time.Second, run: repeated(mixed)},
 }
