@@ -233,10 +233,10 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 		{"a refused send was stored", []string{"C10"}, func(h *History) {
 			h.Sends[5].Acks, h.Sends[5].Refused, h.Sends[5].Doubts = nil, true, 0
 		}},
-		{"somebody who was let in is not in", []string{"C1"}, func(h *History) {
+		{"somebody who was let in is not in", []string{"C12"}, func(h *History) {
 			h.Changes = append(h.Changes, Change{Conversation: h.Sends[0].Conversation, User: uuid.New(), In: true})
 		}},
-		{"somebody who was put out is in", []string{"C1"}, func(h *History) {
+		{"somebody who was put out is in", []string{"C12"}, func(h *History) {
 			h.Changes = append(h.Changes, Change{Conversation: h.Members[0].Conversation, User: h.Members[0].User})
 		}},
 		{"a session was never told of a conversation", []string{"C6"}, func(h *History) {

@@ -87,7 +87,7 @@ func (o *outcome) row() string {
 	if o.unit != "" {
 		n += " " + o.unit
 	}
-	cell = append(cell, n, fmt.Sprint(o.messages), o.violations("C1", "C10"), o.violations("C2"),
+	cell = append(cell, n, fmt.Sprint(o.messages), o.violations("C1", "C10", "C12"), o.violations("C2"),
 		o.violations("C5", "C6", "C7"), o.violations("C3", "C4", "C8", "C9", "C11"))
 	limits := "-"
 	if len(o.checks) > 0 {
@@ -136,9 +136,9 @@ What was done to Parley under load, and what came of it. This page is written by
 
 Real binaries and a real PostgreSQL 18, two replicas, and unless said otherwise %s. Clients do what
 docs/PROTOCOL.md asks of a client and write down what they sent, what was acknowledged and what they saw. One checker holds these records
-against the final log: acknowledged is stored, at its seq, a change of members too (C1); one entry a client_id (C2); nothing that nobody sent (C3); one order for all (C4); no gaps (C5),
+against the final log: acknowledged is stored, at its seq (C1); one entry a client_id (C2); nothing that nobody sent (C3); one order for all (C4); no gaps (C5),
 in no session either (C6); acknowledged first comes first (C7); a read sees what was acknowledged (C8); nobody sees beyond their membership (C9);
-every doubt ends in exactly one entry (C10); nobody is said to have what they do not have (C11). *Lost* are C1 and C10, *doubled* C2, *reordered* C5 to C7,
+every doubt ends in exactly one entry (C10); nobody is said to have what they do not have (C11); an acknowledged change of members lasts (C12). *Lost* are C1, C10 and C12, *doubled* C2, *reordered* C5 to C7,
 *diverged* C3, C4, C8, C9 and C11. A zero in n cases means, with 95 %% confidence, a rate below 3/n: the *bound*; where nothing
 could be seen stands "-". *Recovery* is, of the clients that were hit, how long until
 they were connected and caught up and had everything acknowledged that was under way, from the end of the fault or the kill on, unless said otherwise.

@@ -52,7 +52,8 @@ func (s sight) upTo(seq int64) int64 {
 // changesHold looks whether people are where the last change that was acknowledged put
 // them. Whom a change in doubt was about is left out: it may come about at any time, also
 // after a later one that was acknowledged.
-func (c *checker) changesHold(r *Result) {
+func (c *checker) changesHold() Result {
+	r := Result{Check: "C12", Holds: "an acknowledged change of members lasts"}
 	in, doubtful := map[member]bool{}, map[member]bool{}
 	for _, ch := range c.h.Changes {
 		k := member{ch.Conversation, ch.User}
@@ -67,6 +68,7 @@ func (c *checker) changesHold(r *Result) {
 			r.violated("that %v is a member of %v was acknowledged to be %t, and is %t", k.user, k.conversation, should, is)
 		}
 	}
+	return r
 }
 
 // marksWereSaid is no part of the promise about messages, and yet one: nobody is said to
