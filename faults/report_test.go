@@ -17,7 +17,7 @@ import (
 // outcome is what came of one kind of fault.
 type outcome struct {
 	fault, goal string
-	founders    int    // how often it is wanted; 0: as often as it may be
+	wanted      int    // how often it should happen; 0: as often as it may be
 	n           int    // how often it happened
 	unit        string // of n, where it is not the fault itself
 	messages    int    // acknowledged meanwhile
@@ -98,8 +98,8 @@ func (o *outcome) row() string {
 		recovered = fmt.Sprintf("%s / %s (%d)", ms(Percentile(o.recovery, 50)), ms(Percentile(o.recovery, 99)), len(o.recovery))
 	}
 	goal := o.goal
-	if o.founders > 0 {
-		goal += fmt.Sprintf("; %d of %d within its time", o.n, o.founders)
+	if o.wanted > 0 {
+		goal += fmt.Sprintf("; %d of %d within its time", o.n, o.wanted)
 	}
 	if o.failed {
 		goal += " **missed**"
@@ -208,7 +208,7 @@ func TestRowsTellOnlyWhatWasSeen(t *testing.T) {
 		"| a | 30 | 60 | - | 2 | 0 | - | 0.1 a time, 0.05 a message | - | g |": {n: 30, messages: 60, checks: Report{
 			{Check: "C1"}, {Check: "C2", N: 9, Violations: 2}, {Check: "C5", N: 9}, {Check: "C7"}}},
 		"| a | 3 | 0 | - | - | - | - | - | 1.0 s / 1.0 s (1) | g; 3 of 100 within its time **missed** |": {
-			n: 3, founders: 100, recovery: []time.Duration{time.Second}, failed: true},
+			n: 3, wanted: 100, recovery: []time.Duration{time.Second}, failed: true},
 	} {
 		o.fault, o.goal = "a", "g"
 		if got := o.row(); got != want {

@@ -62,7 +62,7 @@ func (s size) String() string {
 		s.direct+s.groups, s.people*s.devices, s.people, s.away, s.inFlight, s.pause, moving)
 }
 
-// The long form is the founders' size; the short one fits beside other tests.
+// The long form is of full size; the short one fits beside other tests.
 func usual() size {
 	if *long {
 		return size{people: 100, devices: 2, direct: 30, groups: 20, joined: 6, pause: time.Second, inFlight: 1, away: 20, moves: 200 * time.Millisecond}
