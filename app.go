@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -47,7 +48,9 @@ func newApp(ctx context.Context, cfg *config, db *store.DB, log *slog.Logger) (*
 		Version:        version,
 		Translate:      store.Problem,
 		RateLimits:     limits,
-		Ready:          db.Ping,
+		Ready: func(ctx context.Context) error {
+			return errors.Join(a.chat.Ready(), db.Ready(ctx))
+		},
 		Degraded: func() string {
 			if a.bus.Hearing() {
 				return ""

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -72,6 +73,11 @@ type writer struct {
 	inBatch  map[key]struct{}
 	heldOver []*pending // same key as one in the batch; waits for what becomes of that
 	failing  bool       // the last attempt's outcome is unknown
+
+	began time.Time
+	// unacknowledged is since when messages have waited without any answer of the database, in
+	// nanoseconds after began; 0: none do.
+	unacknowledged atomic.Int64
 }
 
 type key struct {
@@ -89,6 +95,7 @@ func newWriter(s *Service) *writer {
 		ended:   make(chan struct{}),
 		acting:  make(chan struct{}, 1),
 		inBatch: make(map[key]struct{}, batchLength),
+		began:   time.Now(),
 	}
 }
 
@@ -193,6 +200,7 @@ func (w *writer) take(p *pending) {
 
 // write makes one attempt at the batch. What may yet succeed stays in it.
 func (w *writer) write() {
+	w.unacknowledged.CompareAndSwap(0, int64(time.Since(w.began)))
 	err := w.attempt(w.batch)
 	if refused(err) {
 		err = w.oneByOne(err)
@@ -209,12 +217,16 @@ func (w *writer) write() {
 		}
 	}
 	if err == nil {
+		w.unacknowledged.Store(0)
 		return
 	}
 	// Unknown, not failed: the commit may have happened and only its answer been lost. The
 	// same batch again finds out, because known client_ids keep their place.
 	w.s.gates.doubt()
 	w.giveUp(err)
+	if len(w.batch)+len(w.heldOver)+len(w.queue) == 0 {
+		w.unacknowledged.Store(0) // readiness is found out by the next message
+	}
 	if len(w.batch) > 0 {
 		// Also during a shutdown: a database that is gone fails at once, every time.
 		retryPause()
@@ -276,11 +288,35 @@ func (w *writer) clear() {
 
 func (w *writer) attempt(batch []*pending) error {
 	// Not cut short by a shutdown: what was begun is finished.
-	ctx, cancel := context.WithTimeout(context.Background(), attemptTimeout)
+	return w.s.attempt(context.Background(), func(ctx context.Context) (err error) {
+		w.results, err = w.s.q.append(ctx, batch, w.results[:0])
+		return err
+	})
+}
+
+// attempt bounds one round trip that writes. It is not begun while no commit can end.
+func (s *Service) attempt(ctx context.Context, do func(context.Context) error) error {
+	if s.cfg.DB.Stalled() {
+		return store.ErrStalled
+	}
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
-	var err error
-	w.results, err = w.s.q.append(ctx, batch, w.results[:0])
-	return err
+	return do(ctx)
+}
+
+// unacknowledgedLimit is how long messages may wait for the database before the replica is not
+// ready any more.
+const unacknowledgedLimit = 3 * time.Second
+
+// Ready reports whether messages are stored. The error says for how long none was.
+func (s *Service) Ready() error {
+	for _, w := range s.writers {
+		since := w.unacknowledged.Load()
+		if age := time.Since(w.began) - time.Duration(since); since != 0 && age > unacknowledgedLimit {
+			return fmt.Errorf("messages have waited %s to be stored", age.Round(time.Millisecond))
+		}
+	}
+	return nil
 }
 
 // settle tells the senders of a committed batch, and delivers.

@@ -171,7 +171,7 @@ func TestOrphanIsTakenOver(t *testing.T) {
 		t.Errorf("the server is process %d now, not %d; err %v", pf.pid, pid, err)
 	}
 	db := open(t, b.URL())
-	if err := db.Ping(t.Context()); err != nil {
+	if err := db.Ready(t.Context()); err != nil {
 		t.Error(err)
 	}
 	db.Close()
@@ -209,7 +209,7 @@ func TestOrphanThatDiesIsTakenOverToo(t *testing.T) {
 	b := start(t, dir)
 	db := open(t, b.URL())
 	killServer(t, dir)
-	eventually(t, 20*time.Second, "the database is back", func() bool { return db.Ping(t.Context()) == nil })
+	eventually(t, 20*time.Second, "the database is back", func() bool { return db.Ready(t.Context()) == nil })
 }
 
 func TestUnfitDataIsRefusedAndUntouched(t *testing.T) {
@@ -329,7 +329,7 @@ func TestLongPath(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(openTempDir(t), strings.Repeat("a rather long name, with spaces; ", 5))
 	b := start(t, dir)
-	if err := open(t, b.URL()).Ping(t.Context()); err != nil {
+	if err := open(t, b.URL()).Ready(t.Context()); err != nil {
 		t.Error(err)
 	}
 	if url, running, err := FindBuiltin(dir); err != nil || !running || url != b.URL() {
@@ -465,7 +465,7 @@ func TestRestartWaitsForBusyProcesses(t *testing.T) {
 			return false
 		}
 		running := isPostmaster(backend, data)
-		up := db.Ping(ctx) == nil
+		up := db.Ready(ctx) == nil
 		if up && running {
 			t.Fatal("a new server runs beside a process of the old one")
 		}

@@ -107,7 +107,11 @@ func newMigrator(ctx context.Context, url string, files fs.FS) (*migrator, error
 		context.AfterFunc(ctx, func() { _ = conn.Close() })
 		return conn, nil
 	}
-	db := stdlib.OpenDB(*cc, stdlib.OptionAfterConnect(prepareMigration))
+	db := stdlib.OpenDB(*cc, stdlib.OptionAfterConnect(prepareMigration),
+		stdlib.OptionBeforeConnect(func(_ context.Context, c *pgx.ConnConfig) error {
+			withoutCancelRequests(&c.Config)
+			return nil
+		}))
 	driver, err := migratepgx.WithInstance(db, &migratepgx.Config{})
 	if err != nil {
 		_ = db.Close() // the first error is the one that counts
@@ -126,7 +130,7 @@ func newMigrator(ctx context.Context, url string, files fs.FS) (*migrator, error
 	return &migrator{m, int(newest)}, nil
 }
 
-// prepareMigration takes the timeouts off again: a migration may take long, and so may
+// prepareMigration gives a statement the time of a whole migration: it may take long, and so may
 // the wait for another replica's. Waiting for the lock of a table is bounded in Run.
 func prepareMigration(ctx context.Context, c *pgx.Conn) error {
 	if err := prepareSession(ctx, c); err != nil {
@@ -134,7 +138,7 @@ func prepareMigration(ctx context.Context, c *pgx.Conn) error {
 	}
 	// And a migration's own statements see the planner as it is.
 	_, err := c.Exec(ctx, `
-		SET statement_timeout = 0;
+		SET statement_timeout = '5min';
 		SET lock_timeout = 0;
 		SET idle_in_transaction_session_timeout = 0;
 		RESET enable_seqscan;

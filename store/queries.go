@@ -20,3 +20,10 @@ WITH gone AS (
 SELECT coalesce(array_agg(id) FILTER (WHERE id <> $1 AND until > now()), '{}'), pg_notification_queue_usage() FROM replicas`
 
 const deleteReplica = `DELETE FROM replicas WHERE id = $1`
+
+// selectStalledCommits counts Parley's own transactions of this database, of any replica, whose
+// commit has waited longer than so many seconds for a synchronous standby.
+const selectStalledCommits = `
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND usename = current_user AND wait_event = 'SyncRep'
+  AND clock_timestamp() - xact_start > make_interval(secs => $1)`

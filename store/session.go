@@ -29,7 +29,12 @@ const minVersion = 150000
 //     of an index: a sort is for where there is none, because to a table without
 //     statistics every range looks short. jit never pays for statements of a millisecond.
 //   - synchronous_commit is pinned at the value it has, so that a reload of the server's
-//     configuration cannot switch it off under a session that was checked.
+//     configuration cannot switch it off under a session that was checked. local is pinned as
+//     on, which is the same until synchronous standbys are configured.
+//   - client_connection_check_interval would end the wait of an abandoned COMMIT for its
+//     synchronous standby, and so make it visible without having replicated it.
+//
+// stalled counts commits that wait for a synchronous standby; see stallWatch.
 const sessionSQL = `
 SELECT current_setting('server_version_num'),
        current_setting('server_version'),
@@ -37,7 +42,14 @@ SELECT current_setting('server_version_num'),
        pg_is_in_recovery(),
        current_setting('fsync'),
        current_setting('full_page_writes'),
-       set_config('synchronous_commit', current_setting('synchronous_commit'), false),
+       current_setting('synchronous_commit'),
+       current_setting('synchronous_standby_names'),
+       (SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND usename = current_user AND wait_event = 'SyncRep'
+          AND clock_timestamp() - xact_start > interval '2 s') AS stalled,
+       set_config('synchronous_commit',
+                  CASE current_setting('synchronous_commit') WHEN 'local' THEN 'on' ELSE current_setting('synchronous_commit') END, false),
+       set_config('client_connection_check_interval', '0', false),
        set_config('application_name', 'parley', false),
        set_config('client_encoding', 'UTF8', false),
        set_config('timezone', 'UTC', false),
@@ -61,16 +73,20 @@ func prepareSession(ctx context.Context, c *pgx.Conn) error {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	var s serverState
-	ignored := make([]string, 12)
-	dest := []any{&s.versionNum, &s.version, &s.encoding, &s.standby, &s.fsync, &s.fullPageWrites, &s.synchronousCommit}
-	for i := range ignored {
-		dest = append(dest, &ignored[i])
+	settings := make([]string, 14)
+	dest := []any{&s.versionNum, &s.version, &s.encoding, &s.standby, &s.fsync, &s.fullPageWrites,
+		&s.synchronousCommit, &s.synchronousStandbys, &s.stalled}
+	for i := range settings {
+		dest = append(dest, &settings[i])
 	}
 	if err := c.QueryRow(ctx, sessionSQL, pgx.QueryExecModeSimpleProtocol).Scan(dest...); err != nil {
 		return fmt.Errorf("set up database session: %w", err)
 	}
 	if reason := s.unfit(); reason != "" {
 		return &UnfitError{reason}
+	}
+	if s.stalled >= maxStalledCommits {
+		return ErrStalled
 	}
 	// Times arrive as numbers, whatever the session's time zone, and pgx would show them in
 	// the process's: what leaves the server is in UTC.
@@ -84,6 +100,8 @@ type serverState struct {
 	versionNum, version, encoding            string
 	standby                                  bool
 	fsync, fullPageWrites, synchronousCommit string
+	synchronousStandbys                      string // synchronous_standby_names
+	stalled                                  int
 }
 
 // unfit says what makes the server unusable; empty if nothing does.
@@ -105,6 +123,8 @@ func (s serverState) unfit() string {
 		return "full_page_writes" + advice + " in the server's configuration."
 	case s.synchronousCommit == "off":
 		return "synchronous_commit" + advice + " in the server's configuration, or for Parley's role or database if it is set there."
+	case s.synchronousCommit == "local" && s.synchronousStandbys != "":
+		return "synchronous_commit is local although synchronous standbys are configured, so a failover could lose messages that were acknowledged. Parley does not run like this; set synchronous_commit to on, in the server's configuration or for Parley's role or database if it is set there."
 	}
 	return ""
 }

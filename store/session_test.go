@@ -65,7 +65,7 @@ func TestServerThatIsNotDurableIsRefused(t *testing.T) {
 // set changes a setting of the whole server and waits until it holds.
 func set(t *testing.T, admin *pgx.Conn, name, value string) {
 	t.Helper()
-	for _, sql := range []string{`ALTER SYSTEM SET ` + name + ` = ` + value, `SELECT pg_reload_conf()`} {
+	for _, sql := range []string{`ALTER SYSTEM SET ` + name + ` = '` + value + `'`, `SELECT pg_reload_conf()`} {
 		if _, err := admin.Exec(t.Context(), sql); err != nil {
 			t.Fatal(err)
 		}
@@ -78,17 +78,20 @@ func set(t *testing.T, admin *pgx.Conn, name, value string) {
 
 func TestUnfitServers(t *testing.T) {
 	t.Parallel()
-	good := serverState{"150004", "15.4", "UTF8", false, "on", "on", "on"}
+	good := serverState{
+		versionNum: "150004", version: "15.4", encoding: "UTF8", fsync: "on", fullPageWrites: "on", synchronousCommit: "local",
+	}
 	if reason := good.unfit(); reason != "" {
 		t.Errorf("a good one: %s", reason)
 	}
 	for want, change := range map[string]func(*serverState){
-		"needs version 15":                    func(s *serverState) { s.versionNum, s.version = "140010", "14.10" },
-		"ENCODING 'UTF8'":                     func(s *serverState) { s.encoding = "SQL_ASCII" },
-		"point Parley at the primary":         func(s *serverState) { s.standby = true },
-		"fsync is off":                        func(s *serverState) { s.fsync = "off" },
-		"full_page_writes is off":             func(s *serverState) { s.fullPageWrites = "off" },
-		"synchronous_commit is off on the da": func(s *serverState) { s.synchronousCommit = "off" },
+		"needs version 15":                     func(s *serverState) { s.versionNum, s.version = "140010", "14.10" },
+		"ENCODING 'UTF8'":                      func(s *serverState) { s.encoding = "SQL_ASCII" },
+		"point Parley at the primary":          func(s *serverState) { s.standby = true },
+		"fsync is off":                         func(s *serverState) { s.fsync = "off" },
+		"full_page_writes is off":              func(s *serverState) { s.fullPageWrites = "off" },
+		"synchronous_commit is off on the da":  func(s *serverState) { s.synchronousCommit = "off" },
+		"synchronous_commit is local although": func(s *serverState) { s.synchronousStandbys = "standby1" },
 	} {
 		s := good
 		change(&s)

@@ -56,6 +56,7 @@ type Config struct {
 type DB struct {
 	pool   *pgxpool.Pool
 	logger *slog.Logger
+	stall  stallWatch
 }
 
 // Open connects and makes sure that the database can keep Parley's promise: PostgreSQL 15
@@ -76,6 +77,7 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 		logger = slog.Default()
 	}
 	db := &DB{pool: pool, logger: logger}
+	db.stall.init(db)
 	ctx, cancel := bounded(ctx, callTimeout)
 	defer cancel()
 	if err := pool.Ping(ctx); err != nil {
@@ -106,6 +108,10 @@ func poolConfig(cfg Config) (*pgxpool.Config, error) {
 	pc.MaxConnIdleTime = 5 * time.Minute
 	pc.MaxConnLifetimeJitter = 10 * time.Minute
 	pc.HealthCheckPeriod = 10 * time.Second
+	pc.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
+		withoutCancelRequests(&c.Config)
+		return nil
+	}
 	pc.AfterConnect = prepareSession
 	configureConn(pc.ConnConfig)
 	return pc, nil
@@ -125,7 +131,9 @@ func configureConn(c *pgx.ConnConfig) {
 
 // connect makes a connection of its own, beside the pool. Calls on it get no deadline from here.
 func (db *DB) connect(ctx context.Context) (*pgx.Conn, error) {
-	conn, err := pgx.ConnectConfig(ctx, db.pool.Config().ConnConfig)
+	cc := db.pool.Config().ConnConfig // a copy
+	withoutCancelRequests(&cc.Config)
+	conn, err := pgx.ConnectConfig(ctx, cc)
 	if err != nil {
 		return nil, fmt.Errorf("connect to the database: %w", err)
 	}
@@ -156,16 +164,9 @@ func bounded(ctx context.Context, d time.Duration) (context.Context, context.Can
 func (db *DB) Pool() *pgxpool.Pool { return db.pool }
 
 // Close waits until every connection is given back and closes them.
-func (db *DB) Close() { db.pool.Close() }
-
-// Ping makes sure, within 3 seconds, that the database answers.
-func (db *DB) Ping(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
-	defer cancel()
-	if err := db.pool.Ping(ctx); err != nil {
-		return fmt.Errorf("ping the database: %w", err)
-	}
-	return nil
+func (db *DB) Close() {
+	db.stall.close()
+	db.pool.Close()
 }
 
 // Epoch is the database's identity. It changes when a backup is restored: what clients
@@ -186,7 +187,9 @@ func (db *DB) Epoch(ctx context.Context) (uuid.UUID, error) {
 func (db *DB) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
 	ctx, cancel := bounded(ctx, callTimeout)
 	defer cancel()
-	return db.pool.Exec(ctx, sql, args...)
+	tag, err := db.pool.Exec(ctx, sql, args...)
+	db.stall.note(err)
+	return tag, err
 }
 
 // Query runs a statement that returns rows. Close them, or read them to the end.
@@ -202,20 +205,23 @@ func (db *DB) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, err
 // QueryRow runs a statement that returns one row. Its error comes from Scan.
 func (db *DB) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
 	ctx, cancel := bounded(ctx, callTimeout)
-	return row{db.pool.QueryRow(ctx, sql, args...), cancel}
+	return row{db.pool.QueryRow(ctx, sql, args...), db, cancel}
 }
 
 // SendBatch runs several statements in one round trip. Close the results.
 func (db *DB) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
 	ctx, cancel := bounded(ctx, callTimeout)
-	return batch{db.pool.SendBatch(ctx, b), cancel}
+	return batch{db.pool.SendBatch(ctx, b), db, cancel}
 }
 
 // InTx runs fn in a READ COMMITTED transaction: committed if fn returns nil, rolled back
 // if it returns an error or panics. fn must use the context it is given, which has a
 // deadline. An error for which Transient is true may come from the commit itself, and
-// then the outcome is unknown.
+// then the outcome is unknown. While Stalled it fails at once.
 func (db *DB) InTx(ctx context.Context, fn func(ctx context.Context, tx pgx.Tx) error) error {
+	if db.Stalled() {
+		return ErrStalled
+	}
 	ctx, cancel := bounded(ctx, callTimeout)
 	defer cancel()
 	tx, err := db.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
@@ -233,6 +239,7 @@ func (db *DB) InTx(ctx context.Context, fn func(ctx context.Context, tx pgx.Tx) 
 		return err
 	}
 	if err := tx.Commit(ctx); err != nil {
+		db.stall.note(err)
 		return fmt.Errorf("commit transaction: %w", err)
 	}
 	return nil
@@ -260,20 +267,26 @@ func (r *rows) Close() {
 
 type row struct {
 	pgx.Row
+	db     *DB
 	cancel context.CancelFunc
 }
 
 func (r row) Scan(dest ...any) error {
 	defer r.cancel()
-	return r.Row.Scan(dest...)
+	err := r.Row.Scan(dest...)
+	r.db.stall.note(err)
+	return err
 }
 
 type batch struct {
 	pgx.BatchResults
+	db     *DB
 	cancel context.CancelFunc
 }
 
 func (b batch) Close() error {
 	defer b.cancel()
-	return b.BatchResults.Close()
+	err := b.BatchResults.Close()
+	b.db.stall.note(err)
+	return err
 }

@@ -316,13 +316,13 @@ func TestPoolSurvivesAnOutage(t *testing.T) {
 			}
 			use()
 			r.set(c.silent, c.down)
-			if err := db.Ping(t.Context()); !store.Transient(err) {
+			if err := db.Ready(t.Context()); !store.Transient(err) {
 				t.Errorf("ping in the outage: %v", err)
 			}
 			use()
 			r.set(false, false)
 			back := time.Now()
-			for deadline := back.Add(10 * time.Second); db.Ping(t.Context()) != nil; time.Sleep(20 * time.Millisecond) {
+			for deadline := back.Add(10 * time.Second); db.Ready(t.Context()) != nil; time.Sleep(20 * time.Millisecond) {
 				if time.Now().After(deadline) {
 					t.Fatal("it does not come back")
 				}

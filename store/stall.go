@@ -1,0 +1,120 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"parley/problem"
+)
+
+const (
+	// stallTimeout is how long a commit may wait for a synchronous standby before the database
+	// counts as unable to commit.
+	stallTimeout = 3 * time.Second
+	// stallSuspicion is how long a commit has waited for its standby by the time its caller has
+	// given it up, at least; healthy standbys answer within milliseconds.
+	stallSuspicion = time.Second
+	// stallInterval is the time between two checks whether a stall is over.
+	stallInterval = 250 * time.Millisecond
+	// maxStalledCommits is from how many abandoned commits on no further connection is made.
+	// Each keeps a connection of the server until its standby answers, and the server has 100
+	// by default.
+	maxStalledCommits = 32
+)
+
+// ErrStalled is what writers get while Stalled: nothing was tried.
+var ErrStalled = problem.New(problem.Unavailable, "The database's standby does not answer, so nothing can be stored right now. Try again in a moment.")
+
+// stallWatch knows whether commits wait for a synchronous standby that does not answer. Such a
+// commit is neither done nor undone, and cannot be cancelled (see withoutCancelRequests), so
+// every further one only costs another connection until the standby is back.
+type stallWatch struct {
+	db      *DB
+	stalled atomic.Bool
+
+	mu       sync.Mutex
+	watching bool
+	ctx      context.Context // ends with Close
+	stop     context.CancelFunc
+	running  sync.WaitGroup
+}
+
+func (w *stallWatch) init(db *DB) {
+	w.db = db
+	w.ctx, w.stop = context.WithCancel(context.Background())
+}
+
+func (w *stallWatch) close() {
+	w.mu.Lock()
+	w.stop()
+	w.mu.Unlock()
+	w.running.Wait()
+}
+
+// note begins to watch if err says that a call ran out of time, unless it does already.
+func (w *stallWatch) note(err error) {
+	if err == nil || !errors.Is(err, context.DeadlineExceeded) {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.watching || w.ctx.Err() != nil {
+		return
+	}
+	w.watching = true
+	w.running.Go(w.watch)
+}
+
+// watch checks until no commit is stalled.
+func (w *stallWatch) watch() {
+	for {
+		n, err := w.db.stalledCommits(w.ctx, stallSuspicion)
+		switch {
+		case err == nil && n == 0:
+			w.mu.Lock()
+			w.watching = false
+			w.mu.Unlock()
+			if w.stalled.Swap(false) {
+				w.db.logger.Info("the synchronous standby answers again: commits end")
+			}
+			return
+		case err == nil && !w.stalled.Swap(true):
+			w.db.logger.Warn("commits wait for a synchronous standby that does not answer; nothing can be stored until it does", "commits", n)
+		}
+		select {
+		case <-w.ctx.Done():
+			return
+		case <-time.After(stallInterval):
+		}
+	}
+}
+
+// Stalled reports whether commits wait for a synchronous standby that does not answer. Whoever
+// would write gives up at once then: a commit could only wait as well.
+func (db *DB) Stalled() bool { return db.stall.stalled.Load() }
+
+// Ready reports within 3 seconds whether statements are answered and commits end. The error
+// says what does not.
+func (db *DB) Ready(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
+	n, err := db.stalledCommits(ctx, stallTimeout)
+	if err != nil {
+		return fmt.Errorf("query the database: %w", err)
+	}
+	if n > 0 {
+		return fmt.Errorf("commits wait for a synchronous standby: %d for over %s", n, stallTimeout)
+	}
+	return nil
+}
+
+func (db *DB) stalledCommits(ctx context.Context, longerThan time.Duration) (n int, err error) {
+	ctx, cancel := bounded(ctx, pingTimeout)
+	defer cancel()
+	err = db.pool.QueryRow(ctx, selectStalledCommits, longerThan.Seconds()).Scan(&n)
+	return n, err
+}

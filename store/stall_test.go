@@ -1,0 +1,112 @@
+package store
+
+import (
+	"context"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// A commit that waits for a synchronous standby is not made visible by giving it up.
+func TestCommitWithoutItsStandby(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	b := start(t, filepath.Join(openTempDir(t), "data"))
+	admin, err := pgx.Connect(ctx, b.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = admin.Close(context.Background()) })
+	db := open(t, b.URL())
+	if _, err := db.Exec(ctx, `CREATE TABLE kept (how text)`); err != nil {
+		t.Fatal(err)
+	}
+	const insert = `INSERT INTO kept VALUES ($1)`
+	visible := func() (n int) {
+		if err := admin.QueryRow(ctx, `SELECT count(*) FROM kept`).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	set(t, admin, "synchronous_standby_names", "ghost")
+
+	ways := map[string]func(context.Context) error{
+		"statement": func(ctx context.Context) error { _, err := db.Exec(ctx, insert, "statement"); return err },
+		"returning": func(ctx context.Context) error {
+			var how string
+			return db.QueryRow(ctx, insert+` RETURNING how`, "returning").Scan(&how)
+		},
+		"batch": func(ctx context.Context) error {
+			var batch pgx.Batch
+			batch.Queue(insert, "batch")
+			return db.SendBatch(ctx, &batch).Close()
+		},
+		"transaction": func(ctx context.Context) error {
+			return db.InTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
+				_, err := tx.Exec(ctx, insert, "transaction")
+				return err
+			})
+		},
+	}
+	given := make(chan error, len(ways))
+	for how, write := range ways {
+		go func() {
+			ctx, cancel := context.WithTimeout(ctx, 1500*time.Millisecond)
+			defer cancel()
+			err := write(ctx)
+			if !Transient(err) {
+				t.Errorf("%s: %v", how, err)
+			}
+			given <- err
+		}()
+	}
+	for range ways {
+		<-given
+	}
+	eventually(t, 10*time.Second, "the stall is noticed", db.Stalled)
+	eventually(t, 10*time.Second, "the database is not ready", func() bool { return db.Ready(ctx) != nil })
+	// A cancel request is answered within milliseconds; by now pgx would have sent four.
+	if n := visible(); n != 0 {
+		t.Errorf("%d commits are visible without being replicated", n)
+	}
+	err = db.InTx(ctx, func(context.Context, pgx.Tx) error { t.Error("a transaction begins while none can end"); return nil })
+	if err != ErrStalled {
+		t.Errorf("a transaction gets %v", err)
+	}
+
+	set(t, admin, "synchronous_standby_names", "")
+	eventually(t, 10*time.Second, "the stall is over", func() bool { return !db.Stalled() && db.Ready(ctx) == nil })
+	if n := visible(); n != len(ways) {
+		t.Errorf("%d of %d commits happened once their standby was not needed any more", n, len(ways))
+	}
+}
+
+// The session keeps what would end a COMMIT's wait, or make it not wait, from a standby's way.
+func TestSessionWaitsForStandbys(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	b := start(t, filepath.Join(openTempDir(t), "data"))
+	admin, err := pgx.Connect(ctx, b.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = admin.Close(context.Background()) })
+	for name, value := range map[string]string{"synchronous_commit": "local", "client_connection_check_interval": "1000"} {
+		if _, err := admin.Exec(ctx, `ALTER ROLE parley SET `+name+` = `+value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	db := open(t, b.URL())
+	if got := setting(t, db, "synchronous_commit"); got != "on" {
+		t.Errorf("synchronous_commit of local becomes %s", got)
+	}
+	if got := setting(t, db, "client_connection_check_interval"); got != "0" {
+		t.Errorf("client_connection_check_interval is %s", got)
+	}
+	set(t, admin, "synchronous_standby_names", "ghost")
+	if _, err := Open(ctx, Config{URL: b.URL()}); err == nil {
+		t.Error("synchronous_commit of local is accepted beside synchronous standbys")
+	}
+}
