@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"go.uber.org/goleak"
@@ -426,5 +427,65 @@ func TestSyncWhileComingBack(t *testing.T) {
 	stop()
 	if err := <-moving; err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A client that holds an entry which is not in the log, as after a failover that lost it, is to
+// start that conversation afresh, and only that one.
+func TestSyncOfAnotherLog(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	same, _ := b.conversation("same", 3)
+	id, ben := b.conversation("ben", 5)
+	entries, _, err := b.Entries(t.Context(), b.ann, id, 0, 100)
+	if err != nil || len(entries) != 6 {
+		t.Fatalf("%d entries, %v", len(entries), err)
+	}
+	at := entries[3].CreatedAt // of seq 4
+	for name, c := range map[string]struct {
+		user  accounts.UserID
+		have  chat.Seq
+		mark  *EntryMark
+		reset bool
+	}{
+		"the entry of the log":             {b.ann, 4, &EntryMark{4, at}, false},
+		"an older entry of the log":        {b.ann, 6, &EntryMark{4, at}, false},
+		"no entry":                         {b.ann, 4, nil, false},
+		"another entry in its place":       {b.ann, 4, &EntryMark{4, at.Add(time.Microsecond)}, true},
+		"an entry in another place":        {b.ann, 5, &EntryMark{5, at}, true},
+		"an entry beyond the end":          {b.ann, 7, &EntryMark{7, at}, true},
+		"a seq beyond the end":             {b.ann, 7, nil, true},
+		"an entry that it may not see":     {ben, 6, &EntryMark{4, at}, true},
+		"a former member's seq":            {ben, 3, nil, false},
+		"a former member's last entry":     {ben, 3, &EntryMark{3, entries[2].CreatedAt}, false},
+		"another entry of a former member": {ben, 3, &EntryMark{3, at}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if c.user == ben {
+				if _, err := b.cfg.DB.Exec(t.Context(), `UPDATE members SET until_seq = 3 WHERE user_id = $1`, ben); err != nil {
+					t.Fatal(err)
+				}
+			}
+			held := Held{Conversations: map[chat.ConversationID]chat.Seq{id: c.have}}
+			if c.user == b.ann {
+				held.Conversations[same] = 4
+			}
+			if c.mark != nil {
+				held.LastEntries = map[chat.ConversationID]EntryMark{id: *c.mark}
+			}
+			m, err := b.Sync(t.Context(), c.user, held)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := slices.Contains(m.Reset, id); got != c.reset || len(m.Reset) > 1 {
+				t.Errorf("reset is %v", m.Reset)
+			}
+			if c.reset && (len(m.Entries) > 0 || !slices.Contains(m.More, id)) {
+				t.Errorf("%d entries of it, more %v", len(m.Entries), m.More)
+			}
+			if held.Conversations[id] != c.have {
+				t.Error("the request was changed")
+			}
+		})
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -132,14 +133,22 @@ func queueMessages(b *pgx.Batch, to *[]chat.Message, sql string, args ...any) {
 
 // head is how far one of a user's conversations reaches for them.
 type head struct {
-	id     chat.ConversationID
-	last   chat.Seq
-	former bool // it is that of what they could read when they were a member
+	id       chat.ConversationID
+	last     chat.Seq
+	former   bool // it is that of what they could read when they were a member
+	diverged bool // the entry that the client holds is not in what they can read
 }
 
-// selectHeads gives both kinds by one snapshot: whoever comes back meanwhile is in one of them.
+// selectHeads gives both kinds by one snapshot: a user who is added again meanwhile is in one of
+// them. Of the conversations that a client names, $2, it compares the entry that the client
+// holds, of the seq $3 and the time $4, with the log; NULL where it names none.
 const selectHeads = `
-SELECT h.id, h.last, h.former
+SELECT h.id, h.last, h.former,
+       held.created_at IS NOT NULL AND NOT EXISTS (
+           SELECT FROM members m JOIN entries e ON e.conversation_id = m.conversation_id
+           WHERE m.conversation_id = h.id AND m.user_id = $1
+             AND e.seq = held.seq AND e.created_at = held.created_at
+             AND e.seq >= m.from_seq AND e.seq <= coalesce(m.until_seq, 9223372036854775807)) AS diverged
 FROM (
     SELECT c.id, c.last_seq AS last, false AS former, c.last_entry_at
     FROM members m JOIN conversations c ON c.id = m.conversation_id
@@ -149,18 +158,29 @@ FROM (
     FROM members m WHERE m.user_id = $1 AND m.conversation_id = ANY($2::uuid[])
     GROUP BY m.conversation_id HAVING count(*) FILTER (WHERE m.until_seq IS NULL) = 0
 ) h
+LEFT JOIN unnest($2::uuid[], $3::bigint[], $4::timestamptz[]) AS held(id, seq, created_at) ON held.id = h.id
 ORDER BY h.former, h.last_entry_at DESC, h.id DESC`
 
-// heads gives all of a user's conversations, most recent first, then those of some that the
-// user is no member of any more.
-func (q queries) heads(ctx context.Context, me accounts.UserID, former []chat.ConversationID) ([]head, error) {
-	rows, err := q.db.Query(ctx, selectHeads, me, former)
+// heads gives all of a user's conversations, most recent first, then those named that the user
+// is no member of any more.
+func (q queries) heads(ctx context.Context, me accounts.UserID, held Held) ([]head, error) {
+	n := len(held.Conversations)
+	ids, seqs, times := make([]chat.ConversationID, 0, n), make([]chat.Seq, 0, n), make([]*time.Time, 0, n)
+	for id := range held.Conversations {
+		var at *time.Time
+		mark, named := held.LastEntries[id]
+		if named {
+			at = &mark.CreatedAt
+		}
+		ids, seqs, times = append(ids, id), append(seqs, mark.Seq), append(times, at)
+	}
+	rows, err := q.db.Query(ctx, selectHeads, me, ids, seqs, times)
 	if err != nil {
 		return nil, err
 	}
 	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (head, error) {
 		var h head
-		err := r.Scan(&h.id, &h.last, &h.former)
+		err := r.Scan(&h.id, &h.last, &h.former, &h.diverged)
 		return h, err
 	})
 }

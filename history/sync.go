@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -31,7 +32,17 @@ const (
 // Held is what a client has: how far it got in each conversation that it keeps.
 type Held struct {
 	Conversations map[chat.ConversationID]chat.Seq `json:"conversations"`
-	KnownEpoch    uuid.UUID                        `json:"known_epoch"`
+	// LastEntries names the last entry held of some of Conversations, so that a log that went
+	// another way is noticed.
+	LastEntries map[chat.ConversationID]EntryMark `json:"last_entries"`
+	KnownEpoch  uuid.UUID                         `json:"known_epoch"`
+}
+
+// EntryMark tells an entry from every other that may ever have its seq: a failover to a standby
+// that lacked entries may put others in their places.
+type EntryMark struct {
+	Seq       chat.Seq  `json:"seq"`
+	CreatedAt time.Time `json:"created_at"`
 }
 
 // Missed is what a client lacks. Conversations has those that it does not know or that
@@ -39,12 +50,14 @@ type Held struct {
 // within each; More names those that are not brought to their last_seq, or not in
 // Conversations: their rest is paged over HTTP. Conversations that the client did not
 // name have no entries here; of those that it names and the user is in no more there are
-// entries alone. All of it is bounded; a client that syncs again with what it
-// has got by then gets what did not fit.
+// entries alone. Reset names those of which the client holds entries that are not in the log:
+// it drops them, and the rest of the answer is as if it had not named the conversation. All of
+// it is bounded; a client that syncs again with what it has got by then gets what did not fit.
 type Missed struct {
 	Conversations []chat.Conversation   `json:"conversations"`
 	Entries       []chat.Entry          `json:"entries"`
 	More          []chat.ConversationID `json:"more"`
+	Reset         []chat.ConversationID `json:"reset,omitempty"`
 }
 
 // Sync gives what a client missed. With another epoch than the server's it gives only
@@ -53,17 +66,25 @@ type Missed struct {
 func (s *Service) Sync(ctx context.Context, me accounts.UserID, held Held) (Missed, error) {
 	m := Missed{Entries: []chat.Entry{}, More: []chat.ConversationID{}}
 	afresh := held.KnownEpoch != uuid.Nil && held.KnownEpoch != s.cfg.Epoch
-	var former []chat.ConversationID // perhaps: their last entry says what became of that
-	if !afresh {
-		former = slices.Collect(maps.Keys(held.Conversations))
+	if afresh {
+		held.Conversations, held.LastEntries = nil, nil
 	}
-	heads, err := s.q.heads(ctx, me, former)
+	heads, err := s.q.heads(ctx, me, held)
 	if err != nil {
 		return m, fmt.Errorf("sync: %w", err)
 	}
+	for _, h := range heads {
+		if have := held.Conversations[h.id]; h.diverged || have > h.last {
+			if m.Reset == nil {
+				held.Conversations = maps.Clone(held.Conversations)
+			}
+			m.Reset = append(m.Reset, h.id)
+			delete(held.Conversations, h.id) // as if the client did not know it
+		}
+	}
 	behind := slices.DeleteFunc(heads, func(h head) bool { // not known, or with something new
 		have, known := held.Conversations[h.id]
-		return known && have >= h.last && !afresh
+		return known && have >= h.last
 	})
 	room := allowance(syncBytes / 2)
 	if m.Conversations, err = s.faces(ctx, me, behind, &room); err != nil {
