@@ -437,6 +437,9 @@ func TestSyncOfAnotherLog(t *testing.T) {
 	b := setup(t)
 	same, _ := b.conversation("same", 3)
 	id, ben := b.conversation("ben", 5)
+	if _, err := b.cfg.DB.Exec(t.Context(), `UPDATE entries SET created_at = created_at + seq * interval '1 s' WHERE conversation_id = $1`, id); err != nil {
+		t.Fatal(err)
+	}
 	entries, _, err := b.Entries(t.Context(), b.ann, id, 0, 100)
 	if err != nil || len(entries) != 6 {
 		t.Fatalf("%d entries, %v", len(entries), err)
