@@ -42,8 +42,6 @@ func (s *server) args() []string {
 		"full_page_writes=on",
 		"synchronous_commit=on",
 		"jit=off",
-		// The statements of a Parley that was killed end soon, with their locks.
-		"client_connection_check_interval=2s",
 		"logging_collector=off",
 		"log_destination=stderr",
 		"log_line_prefix=%m [%p] ",
