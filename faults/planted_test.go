@@ -39,7 +39,7 @@ var plants = []plant{
 	{
 		fault: "synchronous_commit off", expected: "C1",
 		patches: []patch{
-			{"store/session.go", `set_config('synchronous_commit', current_setting('synchronous_commit'), false)`, `set_config('synchronous_commit', 'off', false)`},
+			{"store/session.go", `CASE current_setting('synchronous_commit') WHEN 'local' THEN 'on' ELSE current_setting('synchronous_commit') END`, `'off'`},
 			{"store/session.go", `case s.synchronousCommit == "off":`, `case s.synchronousCommit == "never":`},
 		},
 		provoked: "power cut", times: 10, disk: true, size: busy,
