@@ -71,6 +71,10 @@ func newApp(ctx context.Context, cfg *config, db *store.DB, log *slog.Logger) (*
 		MembersInvite: cfg.MembersInvite,
 		Sessions:      sockets,
 		Changed:       func(user accounts.UserID) { a.chat.ProfileChanged(user) },
+		OnAccessChanged: func(ctx context.Context, user accounts.UserID) {
+			a.chat.AccessChanged(ctx)
+			a.receipts.AccessChanged(ctx, user)
+		},
 		PublicURL:     a.web.PublicURL,
 		ClientIP:      web.ClientIP,
 		BasePath:      a.web.BasePath(),
@@ -97,6 +101,7 @@ func newApp(ctx context.Context, cfg *config, db *store.DB, log *slog.Logger) (*
 			a.receipts.Read(id, user, seq)
 			a.push.Sent(id, user, seq)
 		},
+		OnMemberLeft: func(id chat.ConversationID) { a.receipts.MembersChanged(id) },
 	})
 	a.receipts = receipts.New(receipts.Config{
 		DB: db, Bus: a.bus, Logger: log, ByConversation: a.chat.ByConversation(), ByUser: a.chat.ByUser(),

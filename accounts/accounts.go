@@ -45,6 +45,9 @@ type Config struct {
 	Sessions interface{ CloseSession(uuid.UUID) }
 	// Changed, if set, is told of everybody whose name or role was changed. It must not block.
 	Changed func(UserID)
+	// OnAccessChanged, if set, is called after a user was disabled or enabled, before the admin is
+	// answered. What follows from it may still be under way elsewhere, or lost by a crash.
+	OnAccessChanged func(context.Context, UserID)
 	// PublicURL is the address people reach the server at, without a slash at its end.
 	PublicURL func(context.Context) string
 	// ClientIP is the address a request comes from; an invalid one is not throttled.

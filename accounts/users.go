@@ -320,6 +320,9 @@ func (s *Service) ChangeUser(ctx context.Context, admin Identity, id UserID, c C
 	if c.Role != nil {
 		s.changed(id)
 	}
+	if c.Disabled != nil && s.cfg.OnAccessChanged != nil {
+		s.cfg.OnAccessChanged(ctx, id)
+	}
 	return user, nil
 }
 

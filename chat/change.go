@@ -3,6 +3,7 @@ package chat
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -61,6 +62,21 @@ func (c *change) manages() bool { return c.role == RoleOwner || c.role == RoleAd
 // once they are stored. Errors beside f's: ErrNotMember, and invalid for a direct conversation.
 func (s *Service) change(ctx context.Context, id ConversationID, by accounts.UserID, f func(context.Context, *change) error) error {
 	ctx = context.WithoutCancel(ctx) // nothing stops halfway because who asked is gone
+	return s.addEntries(ctx, id, func(ctx context.Context, c *change) (err error) {
+		if c.standing, err = c.lock(ctx, id, by); err != nil {
+			return err
+		}
+		if c.kind != "group" {
+			return errDirect
+		}
+		c.by = by
+		return f(ctx, c)
+	})
+}
+
+// addEntries runs f, which takes the lock of a group's row, in a transaction of its own, and
+// delivers the entries it adds once they are stored.
+func (s *Service) addEntries(ctx context.Context, id ConversationID, f func(context.Context, *change) error) error {
 	w := s.writerOf(id)
 	if !w.enter() {
 		return ErrOverloaded
@@ -68,20 +84,14 @@ func (s *Service) change(ctx context.Context, id ConversationID, by accounts.Use
 	defer w.exit()
 	var entries []Entry
 	err := s.cfg.DB.InTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		c := &change{queries: queries{tx}, id: id, by: by}
-		var err error
-		if c.standing, err = c.lock(ctx, id, by); err != nil {
-			return err
-		}
-		if c.kind != "group" {
-			return errDirect
-		}
-		if err := f(ctx, c); err != nil || len(c.kinds) == 0 {
+		c := &change{queries: queries{tx}, id: id}
+		err := f(ctx, c)
+		if err != nil || len(c.kinds) == 0 {
 			return err
 		}
 		// Before anybody can see them: whoever they let in gets them through the gate.
 		s.gates.watch(id, c.last)
-		entries, err = c.insertEntries(ctx, id, by, c.last+1, c.kinds, c.details)
+		entries, err = c.insertEntries(ctx, id, c.by, c.last+1, c.kinds, c.details)
 		if err != nil {
 			return fmt.Errorf("write system entries: %w", err)
 		}
@@ -95,5 +105,13 @@ func (s *Service) change(ctx context.Context, id ConversationID, by accounts.Use
 		return err
 	}
 	s.gates.deliverChanges(ctx, entries)
+	if s.cfg.OnMemberLeft != nil && slices.ContainsFunc(entries, Entry.endsMembership) {
+		s.cfg.OnMemberLeft(id)
+	}
 	return nil
+}
+
+// endsMembership says whether the entry is the last one that a member gets.
+func (e Entry) endsMembership() bool {
+	return e.Kind == KindMemberRemoved || e.Kind == KindMemberLeft
 }

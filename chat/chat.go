@@ -59,6 +59,9 @@ type Config struct {
 	// having read, and who does not get it is owed a notification. Of a repeat it is told
 	// again. It must not block.
 	Sent func(ConversationID, accounts.UserID, Seq)
+	// OnMemberLeft, if set, is called after a membership of a group ended: what waited for that
+	// member waits no longer. It must not block.
+	OnMemberLeft func(ConversationID)
 }
 
 // Service is the chat of this process.
@@ -147,6 +150,7 @@ func (s *Service) Run(ctx context.Context) error {
 	go func() { writers.Wait(); stop() }()
 	var errands sync.WaitGroup
 	errands.Go(func() { s.runErrands(delivering) })
+	errands.Go(func() { s.sweepOwnerships(ctx) })
 	s.gates.run(delivering)
 	errands.Wait()
 	return nil

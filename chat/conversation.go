@@ -22,7 +22,7 @@ type Conversation struct {
 	LastEntryAt  time.Time      `json:"last_entry_at" doc:"When there last was something new to see: actions on a message do not count"`
 	Members      []Member       `json:"members" doc:"Direct: both; group: the first few"`
 	MemberCount  int            `json:"member_count"`
-	Unread       int            `json:"unread" doc:"Messages of others after read_seq"`
+	Unread       int            `json:"unread" doc:"Messages of others after read_seq that were not deleted"`
 	Mentions     int            `json:"unread_mentions" doc:"Those among them that mention the caller"`
 	DeliveredSeq Seq            `json:"delivered_seq" doc:"The caller's own"`
 	ReadSeq      Seq            `json:"read_seq" doc:"The caller's own"`

@@ -69,8 +69,10 @@ func (s *Service) List(ctx context.Context, me accounts.UserID, after string, li
 
 // A conversation as a member sees it: `page` chooses conversations and who looks at them,
 // the rest is looked up for those alone. Unread counts the messages of others after the
-// read mark and after the viewer became a member; whom one mentions is what it says by now,
-// itself or in the last of its edits, which come after it and so after the mark. The entry
+// read mark and after the viewer became a member, but for deleted ones; whom one mentions is what
+// it says by now, itself or in the last of its edits, which come after it and so after the mark.
+// Sending implies reading: a message of the viewer's own among the last thousand entries counts
+// as the mark, because a crash may have lost the mark before receipts wrote it. The entry
 // at from_seq is there in any case, so that a conversation in which nothing was said is not
 // lost.
 const (
@@ -83,7 +85,7 @@ WHERE m.until_seq IS NULL `
 
 	faceOf = `
 SELECT v.user_id, v.id, v.kind, v.title, v.role, v.share_history, v.last_seq, v.last_entry_at,
-       greatest(w.delivered_seq, w.read_seq, 0), coalesce(w.read_seq, 0),
+       greatest(w.delivered_seq, mine.read_seq), mine.read_seq,
        v.notify, CASE WHEN v.muted_until > now() THEN v.muted_until END,
        coalesce(p.delivered, (SELECT d.seq FROM delivered_to_all d WHERE d.conversation_id = v.id), 0), coalesce(p.read, 0),
        u.messages, u.mentions,
@@ -96,6 +98,12 @@ SELECT v.user_id, v.id, v.kind, v.title, v.role, v.share_history, v.last_seq, v.
        ` + MessageColumns + `
 FROM page v
 LEFT JOIN receipts w ON w.conversation_id = v.id AND w.user_id = v.user_id
+CROSS JOIN LATERAL (
+    SELECT greatest(0, w.read_seq, (
+        SELECT o.seq FROM entries o
+        WHERE o.conversation_id = v.id AND o.seq > greatest(w.read_seq, v.joined_seq, v.last_seq - 1000)
+          AND o.sender_id = v.user_id AND o.kind = 'message'
+        ORDER BY o.seq DESC LIMIT 1)) AS read_seq) mine
 LEFT JOIN LATERAL (
     SELECT z.delivered_seq AS delivered, CASE WHEN them.read_receipts AND me.read_receipts THEN z.read_seq END AS read
     FROM members y
@@ -104,13 +112,13 @@ LEFT JOIN LATERAL (
     LEFT JOIN receipts z ON z.conversation_id = y.conversation_id AND z.user_id = y.user_id
     WHERE y.conversation_id = v.id AND y.user_id <> v.user_id LIMIT 1) p ON v.kind = 'direct'
 CROSS JOIN LATERAL (
-    SELECT count(*) FILTER (WHERE n.kind = 'message') AS messages,
+    SELECT count(*) FILTER (WHERE n.kind = 'message' AND n.body IS NOT NULL) AS messages,
            count(*) FILTER (WHERE CASE WHEN n.detail -> 'mentions' ? v.user_id::text THEN NOT EXISTS (
                SELECT FROM entries a
                WHERE a.conversation_id = v.id AND a.target_seq = coalesce(n.target_seq, n.seq) AND a.seq > n.seq AND a.kind = 'edit') END) AS mentions
     FROM entries n
-    WHERE n.conversation_id = v.id AND n.seq > greatest(w.read_seq, v.joined_seq)
-      AND coalesce(n.target_seq, n.seq) > greatest(w.read_seq, v.joined_seq)
+    WHERE n.conversation_id = v.id AND n.seq > greatest(mine.read_seq, v.joined_seq)
+      AND coalesce(n.target_seq, n.seq) > greatest(mine.read_seq, v.joined_seq)
       AND n.kind IN ('message', 'edit') AND n.sender_id <> v.user_id) u
 CROSS JOIN LATERAL (
     SELECT * FROM entries l

@@ -2,6 +2,7 @@ package chat
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -20,6 +21,8 @@ type Member struct {
 var (
 	errNoMember  = problem.New(problem.NotFound, "There is nobody like that in this group.")
 	errLastOwner = problem.New(problem.Conflict, "A group needs an owner: make somebody else one first.")
+
+	errDisabledMember = problem.New(problem.Conflict, "This user is disabled and cannot manage the group. Choose another member.")
 )
 
 // Members gives a page of a conversation's members by username, and the cursor of the next
@@ -93,7 +96,7 @@ func (c *change) admit(ctx context.Context, users []accounts.UserID) error {
 	if c.shareHistory {
 		from = 1
 		// All of it: that includes what they could read when they were here before.
-		if err := c.forgetMembers(ctx, c.id, users); err != nil {
+		if err := c.releaseStretches(ctx, c.id, users); err != nil {
 			return fmt.Errorf("extend memberships: %w", err)
 		}
 	}
@@ -107,8 +110,9 @@ func (c *change) admit(ctx context.Context, users []accounts.UserID) error {
 	return nil
 }
 
-// SetRole gives a member another role. For owners; the last of them stays one. Errors:
-// ErrNotMember, and the codes forbidden, not_found and conflict.
+// SetRole gives a member another role. For owners; the last of them stays one, and a disabled
+// user becomes neither owner nor admin. Errors: ErrNotMember, and the codes forbidden,
+// not_found and conflict.
 func (s *Service) SetRole(ctx context.Context, me accounts.UserID, id ConversationID, user accounts.UserID, role MemberRole) (Member, error) {
 	var member Member
 	err := s.change(ctx, id, me, func(ctx context.Context, c *change) error {
@@ -124,6 +128,13 @@ func (s *Service) SetRole(ctx context.Context, me accounts.UserID, id Conversati
 				return fmt.Errorf("count owners: %w", err)
 			} else if others == 0 {
 				return errLastOwner
+			}
+		}
+		if role != RoleMember {
+			if err := c.areActive(ctx, user); errors.Is(err, ErrNoUser) {
+				return errDisabledMember
+			} else if err != nil {
+				return err
 			}
 		}
 		member.Role = role
@@ -152,8 +163,8 @@ func (c *change) giveRole(ctx context.Context, user accounts.UserID, role Member
 }
 
 // RemoveMember takes somebody out of a group; oneself, which is leaving. Owners remove
-// anybody, admins members. When the last owner leaves, the group goes to the admin who has
-// been in it the longest, or else to the member. The entry that says so is the last one that
+// anybody, admins members. When the last owner who can sign in leaves, the group goes to the
+// admin who has been in it the longest, or else to the member. The entry that says so is the last one that
 // the person gets. Errors: ErrNotMember, and the codes forbidden and not_found.
 func (s *Service) RemoveMember(ctx context.Context, me accounts.UserID, id ConversationID, user accounts.UserID) error {
 	return s.change(ctx, id, me, func(ctx context.Context, c *change) error {
@@ -180,23 +191,4 @@ func (s *Service) RemoveMember(ctx context.Context, me accounts.UserID, id Conve
 		c.add(kind, Detail{UserID: user})
 		return nil
 	})
-}
-
-// handOver finds an owner for a group whose last one is leaving.
-func (c *change) handOver(ctx context.Context) error {
-	if c.role != RoleOwner {
-		return nil
-	}
-	others, err := c.otherOwners(ctx, c.id, c.by)
-	if err != nil {
-		return fmt.Errorf("count owners: %w", err)
-	}
-	if others > 0 || c.size == 1 {
-		return nil
-	}
-	heir, err := c.heir(ctx, c.id, c.by)
-	if err != nil {
-		return fmt.Errorf("find a new owner: %w", err)
-	}
-	return c.giveRole(ctx, heir, RoleOwner)
 }

@@ -150,11 +150,16 @@ func (q queries) endMembership(ctx context.Context, id ConversationID, user acco
 	return err
 }
 
-const deleteMembers = `DELETE FROM members WHERE conversation_id = $1 AND user_id = ANY($2::uuid[]) AND until_seq IS NOT NULL`
+// releaseStretches leaves a stretch nothing to read, while it goes on to say when its owner was
+// a member: receipts of that time are theirs.
+const releaseStretches = `
+UPDATE members SET from_seq = until_seq + 1
+WHERE conversation_id = $1 AND user_id = ANY($2::uuid[]) AND until_seq IS NOT NULL`
 
-// forgetMembers forgets the stretches of people who are members no more.
-func (q queries) forgetMembers(ctx context.Context, id ConversationID, users []accounts.UserID) error {
-	_, err := q.db.Exec(ctx, deleteMembers, id, users)
+// releaseStretches makes room for a membership that reads the whole log: of the entries in the
+// earlier stretches of these users, too, each is then read once.
+func (q queries) releaseStretches(ctx context.Context, id ConversationID, users []accounts.UserID) error {
+	_, err := q.db.Exec(ctx, releaseStretches, id, users)
 	return err
 }
 
@@ -166,17 +171,6 @@ WHERE m.conversation_id = $1 AND m.user_id <> $2 AND m.until_seq IS NULL AND m.r
 func (q queries) otherOwners(ctx context.Context, id ConversationID, than accounts.UserID) (n int, err error) {
 	err = q.db.QueryRow(ctx, countOtherOwners, id, than).Scan(&n)
 	return n, err
-}
-
-const selectHeir = `
-SELECT m.user_id FROM members m JOIN users u ON u.id = m.user_id
-WHERE m.conversation_id = $1 AND m.user_id <> $2 AND m.until_seq IS NULL
-ORDER BY u.disabled_at IS NOT NULL, m.role = 'admin' DESC, m.joined_seq, m.user_id LIMIT 1`
-
-// heir is who owns a group after somebody who leaves; one who cannot sign in only if nobody can.
-func (q queries) heir(ctx context.Context, id ConversationID, of accounts.UserID) (user accounts.UserID, err error) {
-	err = q.db.QueryRow(ctx, selectHeir, id, of).Scan(&user)
-	return user, err
 }
 
 // Where something is told of again that was not before, it is from now on: muted_until keeps

@@ -21,7 +21,8 @@ func TestStatements(t *testing.T) {
 		"selectDirect": selectDirect, "insertDirect": insertDirect, "insertGroup": insertGroup, "updateGroup": updateGroup,
 		"countActiveUsers": countActiveUsers, "selectStanding": selectStanding, "insertMembers": insertMembers, "insertEntries": insertEntries,
 		"selectMemberPage": selectMemberPage, "selectMembersAmong": selectMembersAmong, "updateRole": updateRole, "endMembership": endMembership,
-		"deleteMembers": deleteMembers, "countOtherOwners": countOtherOwners, "selectHeir": selectHeir,
+		"releaseStretches": releaseStretches, "countOtherOwners": countOtherOwners,
+		"selectDisabledUsers": selectDisabledUsers, "selectUnmanagedGroups": selectUnmanagedGroups, "selectSuccession": selectSuccession,
 		"updateSettings": updateSettings, "selectConversationPage": selectConversationPage, "selectConversations": selectConversations, "selectFaces": selectFaces,
 	}
 	storetest.Statements(t, b.db, statements)

@@ -21,6 +21,8 @@ type model struct {
 	gone   map[chat.Seq]bool
 	people map[accounts.UserID][]stretch
 	read   map[accounts.UserID]chat.Seq
+
+	disabled map[accounts.UserID]bool
 }
 
 type stretch struct {
@@ -29,7 +31,7 @@ type stretch struct {
 }
 
 func newModel(title string, owner accounts.UserID, others ...accounts.UserID) *model {
-	m := &model{title: title, gone: map[chat.Seq]bool{}, people: map[accounts.UserID][]stretch{}, read: map[accounts.UserID]chat.Seq{}}
+	m := &model{title: title, gone: map[chat.Seq]bool{}, people: map[accounts.UserID][]stretch{}, read: map[accounts.UserID]chat.Seq{}, disabled: map[accounts.UserID]bool{}}
 	m.add(chat.Entry{Kind: chat.KindCreated, SenderID: owner, Detail: chat.Detail{UserIDs: append([]accounts.UserID{owner}, others...), Title: title}})
 	for _, user := range m.log[0].UserIDs {
 		m.people[user] = []stretch{{1, 1, 0, chat.RoleMember}}
@@ -154,6 +156,11 @@ func (m *model) addMembers(me accounts.UserID, users []accounts.UserID) problem.
 		return code
 	}
 	for _, user := range users {
+		if m.now(user) == nil && m.disabled[user] {
+			return problem.NotFound
+		}
+	}
+	for _, user := range users {
 		if m.now(user) != nil {
 			continue
 		}
@@ -185,43 +192,65 @@ func (m *model) remove(me, user accounts.UserID) problem.Code {
 	return ""
 }
 
-func (m *model) owners() (n int) {
+// owners are the members with that role, but for one, the longest-serving first.
+func (m *model) owners(but accounts.UserID, disabled bool) (owners []accounts.UserID) {
 	for _, user := range m.members() {
-		if m.now(user).role == chat.RoleOwner {
-			n++
+		if user != but && m.now(user).role == chat.RoleOwner && m.disabled[user] == disabled {
+			owners = append(owners, user)
 		}
 	}
-	return n
+	slices.SortFunc(owners, m.order)
+	return owners
 }
 
-func (m *model) handOver(me accounts.UserID) {
-	if m.now(me).role != chat.RoleOwner || m.owners() > 1 {
+// handOver is what follows from the last owner leaving, or being disabled: then by is zero, and
+// the disabled owners go on being members.
+func (m *model) handOver(leaving accounts.UserID) {
+	if len(m.owners(leaving, false)) > 0 || !leaving.IsZero() && m.now(leaving).role != chat.RoleOwner {
 		return
 	}
-	var heir accounts.UserID
+	var others []accounts.UserID
 	for _, user := range m.members() {
-		if user == me {
-			continue
-		}
-		if heir.IsZero() || m.before(user, heir) {
-			heir = user
+		if user != leaving {
+			others = append(others, user)
 		}
 	}
-	if !heir.IsZero() {
-		m.setRole(me, heir, chat.RoleOwner)
+	slices.SortFunc(others, m.order)
+	disabled, by := m.owners(leaving, true), leaving
+	if by.IsZero() {
+		if len(disabled) == 0 {
+			return
+		}
+		by = disabled[0]
+	}
+	if len(others) == 0 || m.disabled[others[0]] && len(disabled) > 0 {
+		return
+	}
+	m.give(by, others[0], chat.RoleOwner)
+	for _, user := range disabled {
+		m.give(by, user, chat.RoleMember)
 	}
 }
 
-// before says who inherits first. Who came with the group came at the same time.
-func (m *model) before(a, b accounts.UserID) bool {
+// order says who succeeds first. Who came with the group came at the same time.
+func (m *model) order(a, b accounts.UserID) int {
 	x, y := m.now(a), m.now(b)
-	if x.role != y.role {
-		return x.role == chat.RoleAdmin
+	switch {
+	case m.disabled[a] != m.disabled[b]:
+		return map[bool]int{false: -1, true: 1}[m.disabled[a]]
+	case x.role != y.role && x.role == chat.RoleAdmin:
+		return -1
+	case x.role != y.role && y.role == chat.RoleAdmin:
+		return 1
+	case x.joined != y.joined:
+		return int(x.joined - y.joined)
 	}
-	if x.joined != y.joined {
-		return x.joined < y.joined
-	}
-	return a.String() < b.String()
+	return slices.Compare(a[:], b[:])
+}
+
+func (m *model) give(by, user accounts.UserID, role chat.MemberRole) {
+	m.now(user).role = role
+	m.add(chat.Entry{Kind: chat.KindRoleChanged, SenderID: by, Detail: chat.Detail{UserID: user, Role: role}})
 }
 
 func (m *model) setRole(me, user accounts.UserID, role chat.MemberRole) problem.Code {
@@ -232,11 +261,10 @@ func (m *model) setRole(me, user accounts.UserID, role chat.MemberRole) problem.
 	case s == nil:
 		return problem.NotFound
 	case s.role == role:
-	case s.role == chat.RoleOwner && m.owners() == 1:
+	case s.role == chat.RoleOwner && len(m.owners(user, false)) == 0, role != chat.RoleMember && m.disabled[user]:
 		return problem.Conflict
 	default:
-		s.role = role
-		m.add(chat.Entry{Kind: chat.KindRoleChanged, SenderID: me, Detail: chat.Detail{UserID: user, Role: role}})
+		m.give(me, user, role)
 	}
 	return ""
 }
@@ -367,9 +395,15 @@ func (m *model) page(user accounts.UserID, rows []chat.Message, r Range) Page {
 // face is the conversation as a member sees it in the list.
 func (m *model) face(user accounts.UserID, id chat.ConversationID, names map[accounts.UserID]string) chat.Conversation {
 	s := m.now(user)
+	read := m.read[user]
+	for _, e := range m.log { // sending is reading, whatever became of the mark
+		if e.Kind == chat.KindMessage && e.SenderID == user && e.Seq > s.joined {
+			read = max(read, e.Seq)
+		}
+	}
 	c := chat.Conversation{
 		ID: id, Kind: "group", Title: m.title, Role: s.role, ShareHistory: m.share, LastSeq: m.last(),
-		DeliveredSeq: m.read[user], ReadSeq: m.read[user], Notify: chat.NotifyAll, LastEntryAt: m.lastRowAt(),
+		DeliveredSeq: read, ReadSeq: read, Notify: chat.NotifyAll, LastEntryAt: m.lastRowAt(),
 	}
 	members := m.members()
 	slices.SortFunc(members, func(a, b accounts.UserID) int {
@@ -389,7 +423,7 @@ func (m *model) face(user accounts.UserID, id chat.ConversationID, names map[acc
 		if row.Seq >= s.from {
 			c.LastMessage = &row
 		}
-		if row.Seq > max(s.joined, m.read[user]) && row.SenderID != user {
+		if row.Seq > max(s.joined, read) && row.SenderID != user && !row.Deleted {
 			c.Unread++
 			if slices.Contains(row.Mentions, user) {
 				c.Mentions++

@@ -57,6 +57,12 @@ type run struct {
 }
 
 func (w *modelWorld) check(t *rapid.T) {
+	// The groups of earlier checks are not to be handed over in this one.
+	for _, sql := range []string{`DELETE FROM members`, `UPDATE users SET disabled_at = NULL`} {
+		if _, err := w.cfg.DB.Exec(w.t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
 	others := w.everybody[1:rapid.IntRange(1, 4).Draw(t, "members")]
 	c, err := w.chat.CreateGroup(w.t.Context(), w.ann, "Group", others)
 	if err != nil {
@@ -66,10 +72,13 @@ func (w *modelWorld) check(t *rapid.T) {
 	// The first ones are drawn the most: talking, and people who come and go meanwhile.
 	steps := []func(){
 		r.send, r.act(chat.KindEdit), r.leave, r.add, r.act(chat.KindReactionAdded), r.act(chat.KindDelete), r.role, r.remove,
-		r.act(chat.KindReactionRemoved), r.read, r.share, r.rename, r.repeat,
+		r.act(chat.KindReactionRemoved), r.read, r.share, r.rename, r.repeat, r.access,
 	}
 	for i := range rapid.IntRange(15, 60).Draw(t, "steps") {
 		steps[rapid.IntRange(0, len(steps)-1).Draw(t, "step")]()
+		// A group that only a disabled user manages is handed over, whatever led to that.
+		r.chat.AccessChanged(w.t.Context())
+		r.m.handOver(accounts.UserID{})
 		if i%7 == 6 {
 			r.faces() // what is unread now may be read or edited later
 		}
@@ -228,6 +237,17 @@ func (r *run) read() {
 	_, err := r.cfg.DB.Exec(r.bundle.t.Context(), `INSERT INTO receipts AS r (conversation_id, user_id, delivered_seq, read_seq) VALUES ($1, $2, $3, $3)
 		ON CONFLICT (conversation_id, user_id) DO UPDATE SET delivered_seq = $4, read_seq = $4`, r.id, user, seq, r.m.read[user])
 	if err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// access disables a user, or enables them again. A disabled one still acts here: that they
+// cannot is not for these packages to see to.
+func (r *run) access() {
+	user := r.known("user")
+	disabled := !r.m.disabled[user]
+	r.m.disabled[user] = disabled
+	if _, err := r.cfg.DB.Exec(r.bundle.t.Context(), `UPDATE users SET disabled_at = CASE WHEN $2 THEN now() END WHERE id = $1`, user, disabled); err != nil {
 		r.t.Fatal(err)
 	}
 }

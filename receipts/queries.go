@@ -79,7 +79,8 @@ SELECT conversation_id FROM delivered_to_all WHERE conversation_id = ANY($1::uui
 // keeps that, and gives those for which it rose ($2: or may have, by an attempt whose answer
 // was lost), once for each author of the messages that it rose over who is still a member:
 // nobody else has anything to show for it. Who came later counts from their coming on; who
-// cannot sign in does not count, or they would hold it back for good.
+// cannot sign in does not count, or they would hold it back for good. It never goes back: a
+// user who is enabled again and is behind keeps it where it is.
 //
 // It remembers a member who is behind, and looks at that one first: while they are, everybody
 // else's marks do not matter. So somebody who is away does not cost a look at all members for
@@ -105,7 +106,7 @@ WITH stale AS MATERIALIZED (
         WHERE m.conversation_id = s.id AND m.until_seq IS NULL
         ORDER BY 1 LIMIT 1) l
     ORDER BY s.id
-    ON CONFLICT (conversation_id) DO UPDATE SET seq = excluded.seq, behind = excluded.behind WHERE excluded.seq >= d.seq
+    ON CONFLICT (conversation_id) DO UPDATE SET seq = greatest(d.seq, excluded.seq), behind = excluded.behind
     RETURNING conversation_id, seq
 )
 SELECT r.conversation_id, r.seq, a.sender_id
@@ -138,7 +139,8 @@ func scanLowest(row pgx.CollectableRow) (l lowest, err error) {
 }
 
 // raise writes marks, of rows in order, and what follows from them: in one round trip and one
-// transaction, so that a crash never leaves the one without the other.
+// transaction, so that a crash never leaves the one without the other. A row without a user has
+// no mark, and only what follows for its conversation.
 func (q queries) raise(ctx context.Context, rows []owner, to map[owner]marks, again bool) (moved []raised, risen []lowest, err error) {
 	n := len(rows)
 	conversations, users := make([]chat.ConversationID, n), make([]accounts.UserID, n)

@@ -1,7 +1,8 @@
 // Package receipts owns the watermarks: up to which entry a member's devices have a
 // conversation (delivered), and up to which the member has read it. It promises that a
 // mark never goes back. Marks are gathered in memory, the highest wins, and written a
-// few times a second in one batch; what a crash forgets, clients say again.
+// few times a second in one batch. What a crash forgets, clients say again, and a sweep derives
+// the rest from the log and the members: that who sends has read, and what every member has.
 package receipts
 
 import (
@@ -43,6 +44,7 @@ type Service struct {
 	unsure bool // the last write may have been done, and nobody told; flush alone touches it
 }
 
+// owner is a member of a conversation; without a user, the conversation as such.
 type owner struct {
 	conversation chat.ConversationID
 	user         accounts.UserID
@@ -87,6 +89,23 @@ func (s *Service) raise(o owner, m marks) {
 	s.rouse()
 }
 
+// MembersChanged notes that a group has a member less: what the others have may be what every
+// member has by now. It does not block.
+func (s *Service) MembersChanged(id chat.ConversationID) { s.raise(owner{conversation: id}, marks{}) }
+
+// AccessChanged notes the same for the groups that a user holds back who may have been disabled.
+func (s *Service) AccessChanged(ctx context.Context, user accounts.UserID) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
+	defer cancel()
+	groups, err := s.q.heldBackBy(ctx, user)
+	if err != nil {
+		s.cfg.Logger.Warn("finding the groups that a user holds back; the next sweep tries again", "user_id", user, "err", err)
+	}
+	for _, id := range groups {
+		s.MembersChanged(id)
+	}
+}
+
 // rouse makes Run write soon.
 func (s *Service) rouse() {
 	select {
@@ -95,8 +114,12 @@ func (s *Service) rouse() {
 	}
 }
 
-// Run writes marks until ctx ends, and what is left then.
+// Run writes marks until ctx ends, and what is left then. Beside that it sweeps for what a
+// crash forgot.
 func (s *Service) Run(ctx context.Context) error {
+	var sweeping sync.WaitGroup
+	sweeping.Go(func() { s.sweep(ctx) })
+	defer sweeping.Wait()
 	failing := false
 	for {
 		select {
