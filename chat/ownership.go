@@ -104,7 +104,7 @@ func (s *Service) transferOwnerships(ctx context.Context) error {
 // is not so any more, or if no member can sign in.
 func (s *Service) transferOwnership(ctx context.Context, id ConversationID) error {
 	return s.addEntries(ctx, id, func(ctx context.Context, c *change) error {
-		if _, err := c.db.Exec(ctx, lockConversations, []ConversationID{id}); err != nil {
+		if err := c.lockRow(ctx, id); err != nil {
 			return fmt.Errorf("lock a group: %w", err)
 		}
 		group, needed, err := c.succession(ctx, id, accounts.UserID{})

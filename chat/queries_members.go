@@ -48,9 +48,14 @@ SELECT c.kind, coalesce(c.title, ''), c.share_history, c.last_seq, m.role,
 FROM conversations c JOIN members m ON m.conversation_id = c.id AND m.user_id = $2 AND m.until_seq IS NULL
 WHERE c.id = $1`
 
+func (q queries) lockRow(ctx context.Context, id ConversationID) error {
+	_, err := q.db.Exec(ctx, lockConversations, []ConversationID{id})
+	return err
+}
+
 // lock takes the row lock of a conversation and says what there is. ErrNotMember.
 func (q queries) lock(ctx context.Context, id ConversationID, user accounts.UserID) (s standing, err error) {
-	if _, err := q.db.Exec(ctx, lockConversations, []ConversationID{id}); err != nil {
+	if err := q.lockRow(ctx, id); err != nil {
 		return s, fmt.Errorf("lock a conversation: %w", err)
 	}
 	err = q.db.QueryRow(ctx, selectStanding, id, user).Scan(&s.kind, &s.title, &s.shareHistory, &s.last, &s.role, &s.size)
