@@ -101,7 +101,7 @@ LEFT JOIN receipts w ON w.conversation_id = v.id AND w.user_id = v.user_id
 CROSS JOIN LATERAL (
     SELECT greatest(0, w.read_seq, (
         SELECT o.seq FROM entries o
-        WHERE o.conversation_id = v.id AND o.seq > greatest(w.read_seq, v.joined_seq, v.last_seq - 1000)
+        WHERE o.conversation_id = v.id AND o.seq > greatest(w.read_seq, v.last_seq - 1000)
           AND o.sender_id = v.user_id AND o.kind = 'message'
         ORDER BY o.seq DESC LIMIT 1)) AS read_seq) mine
 LEFT JOIN LATERAL (

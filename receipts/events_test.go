@@ -484,7 +484,8 @@ func TestMissed(t *testing.T) {
 func TestStatements(t *testing.T) {
 	t.Parallel()
 	db := storetest.New(t)
-	statements := map[string]string{"raiseMarks": raiseMarks, "lockLowest": lockLowest, "raiseLowest": raiseLowest, "selectMoved": selectMoved, "selectLowest": selectLowest, "selectMarks": selectMarks, "selectCanSee": selectCanSee}
+	statements := map[string]string{"raiseMarks": raiseMarks, "lockLowest": lockLowest, "raiseLowest": raiseLowest, "selectMoved": selectMoved, "selectLowest": selectLowest, "selectMarks": selectMarks, "selectCanSee": selectCanSee,
+		"selectConversationIDs": selectConversationIDs, "selectUnmarkedSenders": selectUnmarkedSenders, "selectStaleGroups": selectStaleGroups, "selectHeldBack": selectHeldBack}
 	storetest.Statements(t, db, statements)
 	for _, sql := range []string{
 		`INSERT INTO users (id, username, display_name, password_hash, role)

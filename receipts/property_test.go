@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"pgregory.net/rapid"
@@ -15,10 +16,11 @@ import (
 	"parley/store/storetest"
 )
 
-// Whatever people send, get and read on whichever of their devices, and whenever connections
-// break, writes fail and the server crashes with marks it has not written: marks never go back
-// on any device, and once everybody has connected and said again what they have, all of them
-// know the same, and the unread counts are exact.
+// Whatever people send, get, read and delete on whichever of their devices, whoever is removed
+// and comes back, and whenever connections break, writes fail and the server is killed with marks
+// it has not written: marks never go back on any device, and once everybody has connected and
+// said again what their devices have, all of them know the same, and the unread counts are exact.
+// That a user has sent, no device says again.
 func TestAnyInterleaving(t *testing.T) {
 	t.Parallel()
 	db := storetest.New(t)
@@ -33,6 +35,9 @@ func TestAnyInterleaving(t *testing.T) {
 			"fail":       w.fail,
 			"disconnect": w.disconnect,
 			"connect":    w.connect,
+			"delete":     w.delete,
+			"remove":     w.remove,
+			"add":        w.add,
 			"crash":      w.crash,
 			"listen":     func(*rapid.T) { w.listen() },
 		})
@@ -49,8 +54,13 @@ type interleaving struct {
 	isDirect bool
 	members  []accounts.UserID
 	devices  []*device
-	senders  []accounts.UserID // of the entries, the first of which is no message
+	joined   map[accounts.UserID]chat.Seq // of the members
+	sent     map[accounts.UserID]chat.Seq // the last message of each
+	log      []entry
 }
+
+// entry is one of the log; only a message that is there has a sender.
+type entry struct{ sender accounts.UserID }
 
 // device is what one client knows.
 type device struct {
@@ -63,7 +73,10 @@ type device struct {
 }
 
 func newInterleaving(t *rapid.T, db *store.DB) *interleaving {
-	w := &interleaving{t: t, store: db, r: newReplica(t, db), isDirect: rapid.Bool().Draw(t, "direct")}
+	w := &interleaving{
+		t: t, store: db, r: newReplica(t, db), isDirect: rapid.Bool().Draw(t, "direct"),
+		joined: map[accounts.UserID]chat.Seq{}, sent: map[accounts.UserID]chat.Seq{}, log: []entry{{}},
+	}
 	n := 3
 	if w.isDirect {
 		n = 2
@@ -71,6 +84,7 @@ func newInterleaving(t *rapid.T, db *store.DB) *interleaving {
 	for range n {
 		user := w.r.user("u" + strings.ReplaceAll(uuid.NewString(), "-", "")[:20])
 		w.members = append(w.members, user)
+		w.joined[user] = 1
 		w.devices = append(w.devices, &device{user: user}, &device{user: user})
 	}
 	if w.isDirect {
@@ -78,7 +92,6 @@ func newInterleaving(t *rapid.T, db *store.DB) *interleaving {
 	} else {
 		w.id = w.r.group(w.members...)
 	}
-	w.senders = append(w.senders, accounts.UserID{})
 	for _, d := range w.devices {
 		w.dial(d)
 	}
@@ -92,11 +105,11 @@ func (w *interleaving) close() {
 	w.r.stop()
 }
 
-// one draws a device that is connected, or is not.
+// one draws a device of a member that is connected, or is not.
 func (w *interleaving) one(t *rapid.T, connected bool) *device {
 	var fit []int
 	for i, d := range w.devices {
-		if (d.conn != nil) == connected {
+		if (d.conn != nil) == connected && w.joined[d.user] > 0 {
 			fit = append(fit, i)
 		}
 	}
@@ -107,17 +120,72 @@ func (w *interleaving) one(t *rapid.T, connected bool) *device {
 }
 
 func (w *interleaving) seq(t *rapid.T) chat.Seq {
-	return chat.Seq(rapid.IntRange(1, len(w.senders)).Draw(t, "seq"))
+	return chat.Seq(rapid.IntRange(1, len(w.log)).Draw(t, "seq"))
+}
+
+// append notes an entry of the log.
+func (w *interleaving) append(e entry) chat.Seq {
+	w.log = append(w.log, e)
+	return chat.Seq(len(w.log))
 }
 
 func (w *interleaving) send(t *rapid.T) {
 	d := w.one(t, true)
 	seq := w.r.send(d.user, w.id)
-	if int(seq) != len(w.senders)+1 {
-		t.Fatalf("the message has the seq %d after %d", seq, len(w.senders))
+	if want := w.append(entry{d.user}); seq != want {
+		t.Fatalf("the message has the seq %d, not %d", seq, want)
 	}
-	w.senders = append(w.senders, d.user)
-	d.have = marks{seq, seq} // sending is reading
+	w.sent[d.user] = seq // sending is reading
+}
+
+// delete takes back a message of a member.
+func (w *interleaving) delete(t *rapid.T) {
+	var fit []int
+	for i, e := range w.log {
+		if w.joined[e.sender] > 0 && w.joined[e.sender] <= chat.Seq(i+1) {
+			fit = append(fit, i)
+		}
+	}
+	if len(fit) == 0 {
+		t.Skip("there is none")
+	}
+	i := rapid.SampledFrom(fit).Draw(t, "message")
+	w.r.erase(w.log[i].sender, w.id, chat.Seq(i+1))
+	w.log[i] = entry{}
+	w.append(entry{})
+}
+
+// someone draws a user beside the owner who is a member, or is not.
+func (w *interleaving) someone(t *rapid.T, in bool) accounts.UserID {
+	var fit []int
+	for i, user := range w.members[1:] {
+		if (w.joined[user] > 0) == in && !w.isDirect {
+			fit = append(fit, i+1)
+		}
+	}
+	if len(fit) == 0 {
+		t.Skip("there is none")
+	}
+	return w.members[rapid.SampledFrom(fit).Draw(t, "user")]
+}
+
+func (w *interleaving) remove(t *rapid.T) {
+	user := w.someone(t, true)
+	w.r.remove(w.members[0], w.id, user)
+	w.joined[user] = 0
+	w.append(entry{})
+}
+
+// add lets a user come back, whose devices say again what they have.
+func (w *interleaving) add(t *rapid.T) {
+	user := w.someone(t, false)
+	w.r.add(w.members[0], w.id, user)
+	w.joined[user] = w.append(entry{})
+	for _, d := range w.devices {
+		if d.user == user && d.conn != nil {
+			w.say(d)
+		}
+	}
 }
 
 func (w *interleaving) deliver(t *rapid.T) {
@@ -174,6 +242,9 @@ func (w *interleaving) connect(t *rapid.T) { w.dial(w.one(t, false)) }
 // dial connects a device. It reads how things are, and says again what it has.
 func (w *interleaving) dial(d *device) {
 	d.conn = w.r.connect(d.user)
+	if w.joined[d.user] == 0 {
+		return
+	}
 	c := w.r.face(d.user, w.id)
 	w.merge(d, Event{w.id, d.user, c.DeliveredSeq, c.ReadSeq})
 	if w.isDirect {
@@ -191,13 +262,20 @@ func (w *interleaving) other(user accounts.UserID) accounts.UserID {
 	return w.members[0]
 }
 
-// crash is the end of the server: what it has not written is gone.
+// crash is the end of the server: what it has not written is gone. The next one sweeps.
 func (w *interleaving) crash(*rapid.T) {
 	for _, d := range w.devices {
 		w.drop(d)
 	}
 	w.r.stop()
 	w.r = newReplica(w.t, w.store)
+	w.sweep()
+}
+
+func (w *interleaving) sweep() {
+	if _, err := w.r.sweepSome(context.Background(), &sweepRound{}, time.Now()); err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 // listen lets all devices take what they were told.
@@ -240,24 +318,27 @@ func (w *interleaving) settle() {
 			w.dial(d)
 		}
 	}
+	w.sweep()
 	w.r.write()
 	w.listen()
 	want := make(map[accounts.UserID]marks)
 	for _, d := range w.devices {
-		m := want[d.user]
-		want[d.user] = marks{max(m.delivered, d.have.delivered), max(m.read, d.have.read)}
+		m, sent := want[d.user], w.sent[d.user]
+		want[d.user] = marks{max(m.delivered, d.have.delivered, sent), max(m.read, d.have.read, sent)}
 	}
-	lowest, moved := chat.Seq(len(w.senders)), false
-	for _, m := range want {
-		lowest, moved = min(lowest, max(m.delivered, 1)), moved || m != marks{}
-	}
-	if !moved {
-		lowest = 0
+	lowest, moved := chat.Seq(len(w.log)), false
+	for user, m := range want {
+		if joined := w.joined[user]; joined > 0 {
+			lowest, moved = min(lowest, max(m.delivered, joined)), moved || m != marks{}
+		}
 	}
 	for _, user := range w.members {
+		if w.joined[user] == 0 {
+			continue
+		}
 		unread := 0
-		for i, sender := range w.senders[1:] {
-			if chat.Seq(i+2) > want[user].read && sender != user {
+		for i, e := range w.log {
+			if chat.Seq(i+1) > max(want[user].read, w.joined[user]) && !e.sender.IsZero() && e.sender != user {
 				unread++
 			}
 		}
@@ -270,11 +351,14 @@ func (w *interleaving) settle() {
 			o := want[w.other(user)]
 			others = fmt.Sprint(o.delivered, o.read)
 		}
-		if got := fmt.Sprint(c.OthersDeliveredSeq, c.OthersReadSeq); got != others {
+		if got := fmt.Sprint(c.OthersDeliveredSeq, c.OthersReadSeq); got != others && (w.isDirect || moved) {
 			w.t.Fatalf("%v sees %s of the others, not %s", user, got, others)
 		}
 	}
 	for _, d := range w.devices {
+		if w.joined[d.user] == 0 {
+			continue
+		}
 		if d.mine != want[d.user] || w.isDirect && d.theirs != want[w.other(d.user)] {
 			w.t.Fatalf("a device knows of %+v and %+v, not %+v", d.mine, d.theirs, want)
 		}

@@ -64,7 +64,9 @@ func newReplica(t testingT, db *store.DB) *replica {
 		Sent: func(id chat.ConversationID, user accounts.UserID, seq chat.Seq) {
 			r.Read(id, user, seq)
 			r.sent <- struct{}{}
-		}})
+		},
+		OnMemberLeft: func(id chat.ConversationID) { r.MembersChanged(id) },
+	})
 	r.Service = New(Config{DB: db, Logger: slog.New(slog.DiscardHandler), ByConversation: r.chat.ByConversation(), ByUser: r.chat.ByUser()})
 	r.q.db = r.db
 	r.Frames(h.Mux())
@@ -152,14 +154,54 @@ func (r *replica) group(of ...accounts.UserID) chat.ConversationID {
 	return c.ID
 }
 
+func newClientID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
+
 func (r *replica) send(from accounts.UserID, to chat.ConversationID) chat.Seq {
 	r.t.Helper()
-	sent, err := r.chat.Send(context.Background(), chat.Outgoing{ConversationID: to, SenderID: from, ClientID: uuid.Must(uuid.NewV7()), Body: "x"})
+	sent, err := r.chat.Send(context.Background(), chat.Outgoing{ConversationID: to, SenderID: from, ClientID: newClientID(), Body: "x"})
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	<-r.sent
 	return sent.Seq
+}
+
+// forget is the end of a process by kill -9: what is pending was never written.
+func (r *replica) forget() {
+	r.mu.Lock()
+	clear(r.pending)
+	r.mu.Unlock()
+}
+
+// mend sweeps through everything, as a start does, and writes what that finds.
+func (r *replica) mend() {
+	r.t.Helper()
+	if _, err := r.sweepSome(context.Background(), &sweepRound{}, time.Now()); err != nil {
+		r.t.Fatal(err)
+	}
+	r.write()
+}
+
+func (r *replica) add(by accounts.UserID, id chat.ConversationID, users ...accounts.UserID) {
+	r.t.Helper()
+	if _, err := r.chat.AddMembers(context.Background(), by, id, users); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func (r *replica) remove(by accounts.UserID, id chat.ConversationID, user accounts.UserID) {
+	r.t.Helper()
+	if err := r.chat.RemoveMember(context.Background(), by, id, user); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// erase deletes a message of the user's own.
+func (r *replica) erase(user accounts.UserID, id chat.ConversationID, seq chat.Seq) {
+	r.t.Helper()
+	if _, err := r.chat.Act(context.Background(), chat.Action{Kind: chat.KindDelete, ConversationID: id, SenderID: user, TargetSeq: seq}); err != nil {
+		r.t.Fatal(err)
+	}
 }
 
 // write flushes what is pending.

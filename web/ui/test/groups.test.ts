@@ -81,7 +81,7 @@ describe('the list and what happens in a group', () => {
     list.apply(entry(6, 'reaction_added', { target_seq: 5, emoji: '👍' }));
     list.apply(entry(7, 'reaction_removed', { target_seq: 5, emoji: '👍' }));
     list.apply(entry(8, 'edit', { target_seq: 5, body: 'x' }));
-    list.apply(entry(9, 'delete', { target_seq: 5, sender_id: me }));
+    list.apply(entry(9, 'reaction_added', { target_seq: 5, emoji: '🎈' }));
     flushSync();
     expect(list.sorted.map((c) => c.id)).toEqual(['d', 'c']);
     expect(list.get('c')).toMatchObject({ last_seq: 9, unread: 1, read_seq: 0 });
@@ -110,11 +110,27 @@ describe('the list and what happens in a group', () => {
 
   test('an edit or a deletion that may change whom unread ones mention asks the server', () => {
     const list = listed({ unread: 2, read_seq: 3, last_message: message(5) });
-    expect(list.apply(entry(6, 'delete', { target_seq: 4 }))).toBe(true); // nobody was mentioned
+    expect(list.apply(entry(6, 'reaction_added', { target_seq: 4, emoji: '🎈' }))).toBe(true);
     expect(list.apply(entry(7, 'edit', { target_seq: 5, body: 'x', mentions: [me] }))).toBe(false);
     list.put(group({ last_seq: 7, unread: 2, read_seq: 3, unread_mentions: 1 }));
     expect(list.apply(entry(8, 'delete', { target_seq: 5 }))).toBe(false);
     expect(list.apply(entry(9, 'edit', { target_seq: 2, body: 'x', mentions: [me] }))).toBe(true); // read long ago
+  });
+
+  test('a deleted message is not unread', () => {
+    const list = listed({ unread: 2, read_seq: 3, last_message: message(5) });
+    expect(list.apply(entry(6, 'delete', { target_seq: 5 }))).toBe(true);
+    expect(list.get('c')).toMatchObject({ unread: 1, last_message: { deleted: true } });
+    expect(list.apply(entry(7, 'delete', { target_seq: 2 }))).toBe(true); // read long ago
+    expect(list.get('c')!.unread).toBe(1);
+    expect(list.apply(entry(8, 'delete', { target_seq: 4 }))).toBe(false); // not held: the server counts
+    list.apply(message(9, { deleted: true }));
+    expect(list.get('c')!.unread).toBe(1);
+    list.apply(message(10));
+    expect(list.get('c')!.unread).toBe(2);
+    list.apply(message(11, { sender_id: me }));
+    list.apply(entry(12, 'delete', { target_seq: 11, sender_id: me }));
+    expect(list.get('c')).toMatchObject({ unread: 0, last_seq: 12 });
   });
 
   test('what the server says late does not bring mentions back', () => {

@@ -158,10 +158,17 @@ export class Conversations {
         // Who writes has read what is there.
         if (e.sender_id === this.#me) return [{ ...seen, last_message: e, read_seq: e.seq, unread: 0, unread_mentions: 0 }, true];
         const named = e.mentions?.includes(this.#me) ? 1 : 0;
-        return [{ ...seen, last_message: e, unread: c.unread + 1, unread_mentions: c.unread_mentions + named }, true];
+        return [{ ...seen, last_message: e, unread: c.unread + (e.deleted ? 0 : 1), unread_mentions: c.unread_mentions + named }, true];
       }
-      case 'edit':
       case 'delete': {
+        const last = c.last_message;
+        if (last?.seq !== e.target_seq) return [c, e.target_seq! <= c.read_seq || c.unread === 0];
+        // A deleted message is not unread. Others than the last one are not held: the server counts.
+        const counted = last.seq > c.read_seq && !last.deleted && last.sender_id !== this.#me;
+        const gone = { ...c, last_message: changeMessage(last, e), unread: Math.max(0, c.unread - (counted ? 1 : 0)) };
+        return [gone, !counted || c.unread_mentions === 0];
+      }
+      case 'edit': {
         // An unread one may name me now or no longer; what it was like before is not held.
         const counts = e.target_seq! > c.read_seq && (c.unread_mentions > 0 || e.mentions?.includes(this.#me) === true);
         const last = c.last_message;
