@@ -330,3 +330,26 @@ func TestMany(t *testing.T) {
 		t.Fatalf("then %+v", p[1:])
 	}
 }
+
+// The badge counts as the list of conversations does: a deleted message is not unread.
+func TestBadgeCountsNoDeleted(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ann, ben := b.person("Ann"), b.person("Ben")
+	phone, _ := b.browser(ben)
+	id, other := b.direct(ann, ben), b.group("Climbers", ann, ben)
+	for _, in := range []chat.ConversationID{id, other} {
+		gone := b.say(ann, in, "never mind")
+		b.act(chat.Action{Kind: chat.KindDelete, ConversationID: in, SenderID: ann.UserID, TargetSeq: gone})
+	}
+	b.notices(id, b.say(ann, id, "Are you there?"))
+	b.sends()
+	p := phone.Pushes()
+	if len(p) != 1 {
+		t.Fatalf("%d pushes", len(p))
+	}
+	list, _, err := b.chat.List(t.Context(), ben.UserID, "", 10)
+	if err != nil || len(list) != 2 || list[0].Unread+list[1].Unread != 1 || p[0].Data.Unread != 1 || p[0].Data.Count != 1 {
+		t.Errorf("the badge is %d, the list has %+v, %v", p[0].Data.Unread, list, err)
+	}
+}
