@@ -162,7 +162,7 @@ export class Conversations {
       }
       case 'delete': {
         const last = c.last_message;
-        if (last?.seq !== e.target_seq) return [c, e.target_seq! <= c.read_seq || c.unread === 0];
+        if (!last || last.seq !== e.target_seq) return [c, e.target_seq! <= c.read_seq || c.unread === 0];
         // A deleted message is not unread. Others than the last one are not held: the server counts.
         const counted = last.seq > c.read_seq && !last.deleted && last.sender_id !== this.#me;
         const gone = { ...c, last_message: changeMessage(last, e), unread: Math.max(0, c.unread - (counted ? 1 : 0)) };
