@@ -8,14 +8,14 @@ import (
 	"parley/problem"
 )
 
-// maxHeld bounds how many conversations one sync may name. A frame of 64 KB holds
-// about 1,300.
+// maxHeld is how many conversations one sync may name. Its frame may have 512 KiB, which is
+// 262 bytes for each: an id, the longest value, and the white space of indented JSON.
 const maxHeld = 2000
 
 var errHeld = problem.Newf(problem.TooLarge, "A sync can name %d conversations at most.", maxHeld)
 
 // Frames registers sync.
-func (s *Service) Frames(m *hub.Mux) { m.Handle("sync", s.frameSync) }
+func (s *Service) Frames(m *hub.Mux) { m.HandleLarge("sync", s.frameSync) }
 
 func (s *Service) frameSync(ctx context.Context, r *hub.Request) (any, error) {
 	var held Held

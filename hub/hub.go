@@ -39,9 +39,14 @@ const (
 
 // Limits of a connection that nobody had reason to configure yet.
 const (
-	maxFrame     = 64 << 10 // bytes a client may send in one frame
-	maxID        = 64       // bytes in a request's id
-	maxOutbox    = 1 << 20  // bytes waiting for one client before it counts as too slow
+	// maxFrame is how many bytes a frame may have, with an escape such as \u0001 counted as
+	// the character that it stands for: so the longest text fits, however it is written.
+	maxFrame = 64 << 10
+	// maxRead is how many bytes of a frame are read: more than maxFrame with every character
+	// escaped, and the limit of the types that may be larger.
+	maxRead      = 512 << 10
+	maxID        = 64      // bytes in a request's id
+	maxOutbox    = 1 << 20 // bytes waiting for one client before it counts as too slow
 	heartbeat    = 30 * time.Second
 	maxSilence   = 72 * time.Second // with the one-second watch, reaped before 75 s
 	authDeadline = 5 * time.Second
@@ -109,10 +114,13 @@ func New(cfg Config) *Hub {
 	h.tick(time.Now())
 	h.flushers.limit = runtime.GOMAXPROCS(0)
 	h.base, h.stop = context.WithCancel(context.Background())
-	h.mux.handlers = make(map[string]Handler)
+	h.mux.handlers, h.mux.large = make(map[string]Handler), make(map[string]bool)
 	// Any frame counts as a sign of life, and each is noted where it is read; this one
 	// has nothing else to say.
-	h.mux.Handle("presence.heartbeat", func(context.Context, *Request) (any, error) { return struct{}{}, nil })
+	h.mux.Handle("presence.heartbeat", func(_ context.Context, r *Request) (any, error) {
+		var data struct{}
+		return data, r.Bind(&data)
+	})
 	h.sessions = NewTopics[uuid.UUID](h)
 	return h
 }

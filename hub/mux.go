@@ -1,17 +1,17 @@
 package hub
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
-	"reflect"
 	"runtime/debug"
 	"slices"
+	"strings"
 
 	"parley/problem"
+	"parley/strictjson"
 )
 
 // Handler answers a request: with what it returns, or later, through the Request, when
@@ -23,7 +23,10 @@ type Handler func(ctx context.Context, r *Request) (any, error)
 var ErrLater = errors.New("answered later")
 
 // Mux finds the handler for a frame's type.
-type Mux struct{ handlers map[string]Handler }
+type Mux struct {
+	handlers map[string]Handler
+	large    map[string]bool // types whose frames may be larger than maxFrame
+}
 
 // Handle registers the handler of a type. It panics if there is one.
 func (m *Mux) Handle(frameType string, f Handler) {
@@ -31,6 +34,12 @@ func (m *Mux) Handle(frameType string, f Handler) {
 		panic("hub: two handlers for " + frameType)
 	}
 	m.handlers[frameType] = f
+}
+
+// HandleLarge is Handle for a type whose frames have up to 512 KiB instead of 64.
+func (m *Mux) HandleLarge(frameType string, f Handler) {
+	m.Handle(frameType, f)
+	m.large[frameType] = true
 }
 
 // Types lists the registered types in order.
@@ -66,38 +75,40 @@ type Request struct {
 }
 
 // request decodes a frame. The Request is there also with an error, so that it can be
-// answered.
-func (h *Hub) request(c *Conn, frame []byte) (*Request, error) {
-	r := &Request{Conn: c}
-	// Not decode: the envelope is read once per message, and this is half the work. It
-	// refuses what follows the object, too; unknown members beside the three are ignored.
-	err := json.Unmarshal(frame, r)
-	_, wrongType := errors.AsType[*json.UnmarshalTypeError](err)
-	if err != nil && !wrongType || len(r.ID) > maxID {
-		r.ID = "" // half of it may have been read
+// answered. Size is that of the frame with every escape counted as its character.
+func (h *Hub) request(c *Conn, frame []byte) (r *Request, size int, err error) {
+	r = &Request{Conn: c}
+	members := [...]strictjson.Member{{Name: "type"}, {Name: "id"}, {Name: "data"}}
+	size, err = strictjson.Members(frame, members[:])
+	if e, ok := errors.AsType[*strictjson.Error](err); ok && e.Malformed {
+		return r, size, invalidJSON(err)
+	}
+	kind, id := members[0].Value, members[1].Value
+	var isText bool
+	r.Type, isText = strictjson.String(kind)
+	r.Data = members[2].Value
+	if text, ok := strictjson.String(id); ok && len(text) <= maxID {
+		r.ID = text
 	}
 	switch {
-	case err != nil: // of the wrong type may be the id or another member: those that are right were read
-		return r, invalidJSON(err)
+	case err != nil:
+		return r, size, invalidJSON(err)
 	case r.ID == "":
-		return r, errNoID
+		return r, size, errNoID
+	case kind != nil && !isText:
+		return r, size, invalidJSON(&strictjson.Error{Field: "type", Message: "has to be a string"})
 	}
-	return r, nil
+	return r, size, nil
 }
 
-// Bind decodes the frame's data, strictly: unknown fields are errors.
+// Bind decodes the frame's data as package strictjson does. No data, or null, is an empty
+// object.
 func (r *Request) Bind(v any) error {
-	if len(r.Data) == 0 {
-		return decode([]byte("{}"), v)
+	data := []byte(r.Data)
+	if len(data) == 0 || string(data) == "null" {
+		data = []byte("{}")
 	}
-	return decode(r.Data, v)
-}
-
-// decode takes one JSON value, which b is known to be.
-func decode(b []byte, v any) error {
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.DisallowUnknownFields()
-	if err := d.Decode(v); err != nil {
+	if err := strictjson.Unmarshal(data, v); err != nil {
 		return invalidJSON(err)
 	}
 	return nil
@@ -105,29 +116,18 @@ func decode(b []byte, v any) error {
 
 // invalidJSON says what is wrong without repeating what the client sent.
 func invalidJSON(err error) error {
-	var kind *json.UnmarshalTypeError
-	if errors.As(err, &kind) {
-		p := problem.New(problem.Invalid, "A field has the wrong type.")
-		p.Fields = []problem.Field{{Location: kind.Field, Message: "has to be " + jsonType(kind.Type)}}
-		return p.Because(err)
+	e, ok := errors.AsType[*strictjson.Error](err)
+	switch {
+	case !ok:
+		return err
+	case e.Malformed:
+		return problem.New(problem.Invalid, "The frame is not valid JSON: "+e.Message+".").Because(err)
+	case e.Field == "":
+		return problem.New(problem.Invalid, strings.ToUpper(e.Message[:1])+e.Message[1:]+".").Because(err)
 	}
-	return problem.New(problem.Invalid, "The frame is not JSON of the expected form.").Because(err)
-}
-
-// jsonType names a Go type as the client knows it.
-func jsonType(t reflect.Type) string {
-	switch t.Kind() {
-	case reflect.Struct, reflect.Map:
-		return "an object"
-	case reflect.Slice, reflect.Array:
-		return "an array"
-	case reflect.String:
-		return "a string"
-	case reflect.Bool:
-		return "true or false"
-	default:
-		return "a whole number" // there are no others in frames
-	}
+	p := problem.New(problem.Invalid, "A field is not valid.")
+	p.Fields = []problem.Field{{Location: e.Field, Message: e.Message}}
+	return p.Because(err)
 }
 
 // Reply answers the request.

@@ -59,27 +59,31 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 
 	hj := &hijacker{ResponseWriter: w}
+	c := &Conn{ID: uuid.New(), hub: h}
+	c.beat()
 	ws, err := websocket.Accept(hj, r, &websocket.AcceptOptions{
 		Subprotocols:       []string{Subprotocol},
 		CompressionMode:    websocket.CompressionDisabled,
 		InsecureSkipVerify: true, // the origin was checked above, exactly
+		// Pings and pongs are frames, too: their client is alive.
+		OnPingReceived: func(context.Context, []byte) bool { c.beat(); return true },
+		OnPongReceived: func(context.Context, []byte) { c.beat() },
 	})
 	if err != nil {
 		return // Accept has answered
 	}
-	ws.SetReadLimit(maxFrame)
-	c := &Conn{ID: uuid.New(), hub: h, ws: ws, wire: hj.wire}
-	c.beat()
+	ws.SetReadLimit(-1) // next has one of its own, after which what follows is still read
+	c.ws, c.wire = ws, hj.wire
 	if h.cfg.RateLimits {
 		c.limit = rate.NewLimiter(framesPerSecond, framesBurst)
 	}
 	switch {
 	case ws.Subprotocol() == "" && r.Header.Get("Sec-WebSocket-Protocol") != "":
-		go closeQuietly(ws, CloseProtocolError, "the subprotocol is "+Subprotocol)
+		go c.refuse(CloseProtocolError, "the subprotocol is "+Subprotocol)
 	case refused != nil:
-		go closeQuietly(ws, CloseNotAuthenticated, "not authenticated")
+		go c.refuse(CloseNotAuthenticated, "not authenticated")
 	case !h.admit(c):
-		go closeQuietly(ws, CloseDraining, errDraining.Detail)
+		go c.refuse(CloseDraining, errDraining.Detail)
 	default:
 		// The reader gets a goroutine of its own, so that the HTTP server's, with its
 		// buffers and the request, can go.
@@ -87,10 +91,10 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// closeQuietly ends a handshake that came to nothing; how the client takes it is its
-// own affair.
-func closeQuietly(ws *websocket.Conn, code websocket.StatusCode, reason string) {
-	_ = ws.Close(code, reason)
+// refuse ends a handshake that came to nothing; how the client takes it is its own affair.
+func (c *Conn) refuse(code websocket.StatusCode, reason string) {
+	_ = c.ws.Close(code, reason)
+	c.wire.finish(c.hub.base)
 }
 
 func bearer(r *http.Request) (string, bool) {
@@ -102,12 +106,16 @@ func bearer(r *http.Request) (string, bool) {
 func (h *Hub) serve(c *Conn, who Identity, known bool) {
 	defer h.readers.Done()
 	defer h.remove(c)
-	defer func() { _ = c.ws.CloseNow() }() // a no-op after an orderly close
+	defer func() {
+		_ = c.ws.CloseNow() // a no-op after an orderly close
+		c.wire.finish(h.base)
+	}()
 
 	var buf []byte
 	if !known {
 		var ok bool
 		if who, ok = h.awaitAuth(c, &buf); !ok {
+			h.read(c, buf) // to the end of the close handshake
 			return
 		}
 	}
@@ -148,9 +156,9 @@ type hello struct {
 // awaitAuth waits for the first frame, which has to be auth with a valid token.
 func (h *Hub) awaitAuth(c *Conn, buf *[]byte) (Identity, bool) {
 	// Not a context's deadline: that would cut the connection without a close frame.
-	late := time.AfterFunc(authDeadline, func() { closeQuietly(c.ws, CloseNotAuthenticated, "no auth frame") })
-	frame, ok := c.next(h.base, buf)
-	if !late.Stop() || !ok {
+	late := time.AfterFunc(authDeadline, func() { c.Close(CloseNotAuthenticated, "no auth frame") })
+	frame, ok := c.next(h.base, buf, maxFrame)
+	if !late.Stop() || !ok || c.Closed() {
 		return Identity{}, false
 	}
 	ctx, cancel := context.WithTimeout(h.base, authDeadline)
@@ -158,9 +166,9 @@ func (h *Hub) awaitAuth(c *Conn, buf *[]byte) (Identity, bool) {
 	var data struct {
 		Token string `json:"token"`
 	}
-	req, err := h.request(c, frame)
+	req, _, err := h.request(c, frame)
 	if err != nil || req.Type != "auth" || req.Bind(&data) != nil {
-		closeQuietly(c.ws, CloseNotAuthenticated, "the first frame has to be auth")
+		c.Close(CloseNotAuthenticated, "the first frame has to be auth")
 		return Identity{}, false
 	}
 	who, err := h.cfg.Authenticate(ctx, data.Token)
@@ -170,24 +178,31 @@ func (h *Hub) awaitAuth(c *Conn, buf *[]byte) (Identity, bool) {
 	}
 	if p := h.problem(err); p.Code != problem.Unauthenticated {
 		h.logUnexpected(p)
-		closeQuietly(c.ws, websocket.StatusTryAgainLater, p.Detail)
+		c.Close(websocket.StatusTryAgainLater, p.Detail)
 	} else {
-		closeQuietly(c.ws, CloseNotAuthenticated, "not authenticated")
+		c.Close(CloseNotAuthenticated, "not authenticated")
 	}
 	return Identity{}, false
 }
 
-// read dispatches frames until the connection ends.
+// read dispatches frames until the connection ends. What comes after it was closed is
+// read and dropped, because a connection cut with data unread loses its close frame.
 func (h *Hub) read(c *Conn, buf []byte) {
 	for {
-		frame, ok := c.next(h.base, &buf)
-		if !ok || c.Closed() {
+		frame, ok := c.next(h.base, &buf, maxRead)
+		switch {
+		case !ok:
 			return
+		case c.Closed():
+			continue
 		}
 		c.beat()
-		req, err := h.request(c, frame)
+		req, size, err := h.request(c, frame)
 		switch {
-		case c.limit != nil && !c.limit.Allow():
+		case size > maxFrame && !h.mux.large[req.Type]:
+			c.tooBig()
+		// A large frame counts as several.
+		case c.limit != nil && !c.limit.AllowN(time.Now(), 1+len(frame)/maxFrame):
 			req.Fail(errTooFast)
 		case err != nil:
 			req.Fail(err)
@@ -197,24 +212,30 @@ func (h *Hub) read(c *Conn, buf []byte) {
 	}
 }
 
-// next reads one text frame. It closes the connection and gives false for binary
-// (1003), bad UTF-8 (1007) and, in the library, for too much (1009). The bytes are
-// valid until the next call.
-func (c *Conn) next(ctx context.Context, buf *[]byte) ([]byte, bool) {
+func (c *Conn) tooBig() { c.Close(websocket.StatusMessageTooBig, "the frame is too large") }
+
+// next reads one text frame, which is valid until the next call. It closes the connection
+// for binary (1003), bad UTF-8 (1007) and more than limit bytes (1009), and goes on reading:
+// the frame is empty then. False is the end of the connection.
+func (c *Conn) next(ctx context.Context, buf *[]byte, limit int) ([]byte, bool) {
 	kind, r, err := c.ws.Reader(ctx)
 	if err != nil {
 		return nil, false
 	}
 	if kind != websocket.MessageText {
-		closeQuietly(c.ws, websocket.StatusUnsupportedData, "text frames only")
-		return nil, false
+		c.Close(websocket.StatusUnsupportedData, "text frames only")
+		return c.skip(r)
 	}
 	b := (*buf)[:0]
 	for {
+		if len(b) > limit {
+			c.tooBig()
+			return c.skip(r)
+		}
 		if len(b) == cap(b) {
 			b = append(b, make([]byte, max(512, len(b)))...)[:len(b)]
 		}
-		n, err := r.Read(b[len(b):cap(b)])
+		n, err := r.Read(b[len(b):min(cap(b), limit+1)])
 		b = b[:len(b)+n]
 		if errors.Is(err, io.EOF) {
 			break
@@ -228,10 +249,15 @@ func (c *Conn) next(ctx context.Context, buf *[]byte) ([]byte, bool) {
 		*buf = b
 	}
 	if !utf8.Valid(b) {
-		closeQuietly(c.ws, websocket.StatusInvalidFramePayloadData, "not UTF-8")
-		return nil, false
+		c.Close(websocket.StatusInvalidFramePayloadData, "not UTF-8")
 	}
 	return b, true
+}
+
+// skip reads the rest of a frame that counts for nothing.
+func (c *Conn) skip(r io.Reader) ([]byte, bool) {
+	_, err := io.Copy(io.Discard, r)
+	return nil, err == nil
 }
 
 func (h *Hub) logUnexpected(p *problem.Error) {
