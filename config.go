@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -83,11 +82,8 @@ func (c *config) check() error {
 		c.DataDir = store.DefaultDataDir()
 	}
 	if c.BaseURL != "" {
-		u, err := url.Parse(c.BaseURL)
+		u, err := web.ParseBaseURL(c.BaseURL)
 		if err != nil {
-			return errors.New("base-url: not a URL") // the error quotes it, perhaps with a password
-		}
-		if err := web.CheckBaseURL(u); err != nil {
 			return err
 		}
 		c.baseURL = u

@@ -66,7 +66,10 @@ func newProblem(translate func(error) error, status int, msg string, errs []erro
 	e := problem.New(problem.CodeOf(status), msg)
 	for _, err := range errs {
 		var d *huma.ErrorDetail
-		if errors.As(err, &d) {
+		if errors.As(err, &d) && d.Message == errBodyTooLarge.Error() { // of unmarshal
+			return errBodyTooLarge
+		}
+		if d != nil {
 			e.Fields = append(e.Fields, problem.Field{Location: clip(d.Location), Message: message(d)})
 		}
 	}

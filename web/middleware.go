@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -32,7 +33,7 @@ func (s *Server) secure(next http.Handler) http.Handler {
 		req := requestOf(r.Context())
 		scheme, host := req.scheme, req.host
 		if u := s.cfg.BaseURL; u != nil {
-			scheme, host = u.Scheme, trimPort(u.Scheme, u.Host)
+			scheme, host = u.Scheme, u.Host
 		}
 		// Older browsers do not count the socket as 'self', so it is named.
 		connect := "'self'"
@@ -119,20 +120,6 @@ func (s *Server) limitRate(next http.Handler) http.Handler {
 	)(next)
 }
 
-func (s *Server) limitBody(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.ContentLength > MaxBody {
-			w.Header().Set("Connection", "close") // rather than read the rest
-			s.fail(w, r, errBodyTooLarge)
-			return
-		}
-		if r.ContentLength != 0 {
-			r.Body = http.MaxBytesReader(w, r.Body, MaxBody)
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
 // refuseBadText refuses what the database cannot hold as text before it gets anywhere.
 func (s *Server) refuseBadText(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -140,35 +127,23 @@ func (s *Server) refuseBadText(next http.Handler) http.Handler {
 			s.fail(w, r, problem.New(problem.Invalid, "The path is not valid text."))
 			return
 		}
-		if r.URL.RawQuery != "" {
-			for name, values := range r.URL.Query() {
-				if !goodText(name) || !goodText(strings.Join(values, "")) {
-					s.fail(w, r, problem.New(problem.Invalid, "The query is not valid text."))
-					return
-				}
+		query, err := url.ParseQuery(r.URL.RawQuery)
+		for name, values := range query {
+			if !goodText(name) || !goodText(strings.Join(values, "")) {
+				err = errBadQuery
 			}
+		}
+		if err != nil {
+			s.fail(w, r, errBadQuery.Because(err))
+			return
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-func goodText(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }
+var errBadQuery = problem.New(problem.Invalid, "The query is not valid text.")
 
-// refuseCrossOrigin keeps other sites from using a browser's cookie. Requests without
-// anything of a browser, such as a bot's, pass.
-func (s *Server) refuseCrossOrigin(next http.Handler) http.Handler {
-	p := http.NewCrossOriginProtection()
-	if u := s.cfg.BaseURL; u != nil {
-		origin := u.Scheme + "://" + trimPort(u.Scheme, u.Host)
-		if err := p.AddTrustedOrigin(origin); err != nil {
-			panic(err) // New has checked the base URL
-		}
-	}
-	p.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.fail(w, r, problem.New(problem.Forbidden, "This request comes from another site.").Because(p.Check(r)))
-	}))
-	return p.Handler(next)
-}
+func goodText(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }
 
 func (s *Server) notFound(w http.ResponseWriter, r *http.Request) {
 	s.fail(w, r, problem.New(problem.NotFound, "There is nothing at this address."))
@@ -196,12 +171,4 @@ func method(r *http.Request) string {
 		return "given"
 	}
 	return r.Method
-}
-
-var errBodyTooLarge = problem.Newf(problem.TooLarge, "The request body is over %d bytes.", MaxBody)
-
-// tooLarge reports whether reading a body failed for its size.
-func tooLarge(err error) bool {
-	var e *http.MaxBytesError
-	return errors.As(err, &e)
 }

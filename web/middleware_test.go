@@ -73,40 +73,6 @@ func TestSecurityHeaders(t *testing.T) {
 	}
 }
 
-func TestCrossOrigin(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct {
-		name, base string
-		header     []string
-		want       int
-	}{
-		{"a bot", "", nil, 200},
-		{"our page", "", []string{"Host", "chat.example", "Origin", "http://chat.example", "Sec-Fetch-Site", "same-origin"}, 200},
-		{"our page in an old browser", "", []string{"Host", "chat.example", "Origin", "http://chat.example"}, 200},
-		{"another site", "", []string{"Host", "chat.example", "Origin", "https://evil.example", "Sec-Fetch-Site", "cross-site"}, 403},
-		{"a sister site", "", []string{"Host", "chat.example", "Origin", "https://www.chat.example", "Sec-Fetch-Site", "same-site"}, 403},
-		{"another site, old browser", "", []string{"Host", "chat.example", "Origin", "https://evil.example"}, 403},
-		{"a sandboxed page", "", []string{"Host", "chat.example", "Origin", "null", "Sec-Fetch-Site", "cross-site"}, 403},
-		{"proxy that changes the host", "https://chat.example", []string{"Host", "inner:8080", "Origin", "https://chat.example"}, 200},
-		{"usual port in the base URL", "https://chat.example:443", []string{"Host", "inner:8080", "Origin", "https://chat.example"}, 200},
-		{"another site behind a proxy", "https://chat.example", []string{"Host", "inner:8080", "Origin", "https://evil.example"}, 403},
-	} {
-		change := func(*Config) {}
-		if c.base != "" {
-			change = baseURL(t, c.base)
-		}
-		s, _ := newTest(t, change, builtUI)
-		res := do(s, "POST", "/api/v1/echo", `{"name":"alice"}`, c.header...)
-		if res.StatusCode != c.want {
-			t.Errorf("%s: status %d, want %d", c.name, res.StatusCode, c.want)
-		}
-		// Reading is not what this protects: browsers keep answers from other sites.
-		if res := do(s, "GET", "/api/v1/things/"+someID, "", c.header...); res.StatusCode != http.StatusOK {
-			t.Errorf("%s: GET: status %d", c.name, res.StatusCode)
-		}
-	}
-}
-
 func TestRateLimit(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

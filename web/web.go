@@ -9,14 +9,11 @@ package web
 
 import (
 	"context"
-	"fmt"
 	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/netip"
 	"net/url"
-	"regexp"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -29,7 +26,8 @@ import (
 // needs no session. All others do; package accounts enforces it.
 const MetaPublic = "public"
 
-// MaxBody is the limit of a request body in bytes.
+// MaxBody is the limit of a request body in bytes, with an escape of JSON counted as its
+// character.
 const MaxBody = 64 << 10
 
 // Config is what a Server needs to know.
@@ -76,31 +74,14 @@ func New(cfg Config) (*Server, error) {
 	return newServer(cfg, ui)
 }
 
-var basePath = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)*$`)
-
-// baseOf is the path of a base URL, without a slash at its end.
-func baseOf(u *url.URL) string { return strings.TrimRight(u.Path, "/") }
-
-// CheckBaseURL says what is wrong with Config.BaseURL.
-func CheckBaseURL(u *url.URL) error {
-	switch base := baseOf(u); {
-	case u.Scheme != "http" && u.Scheme != "https":
-		return fmt.Errorf("base URL %q: must begin with http:// or https://", u.Redacted())
-	case u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
-		return fmt.Errorf("base URL %q: must be a host and perhaps a path, nothing else", u.Redacted())
-	case !basePath.MatchString(base) || strings.Contains(base+"/", "/../") || strings.Contains(base+"/", "/./"):
-		return fmt.Errorf("base URL %q: the path may hold only letters, digits and . _ ~ -", u.Redacted())
-	}
-	return nil
-}
-
 func newServer(cfg Config, ui fs.FS) (*Server, error) {
 	s := &Server{cfg: cfg, proxies: cfg.TrustedProxies, ready: newReadiness(cfg.Ready)}
-	if u := cfg.BaseURL; u != nil {
-		if err := CheckBaseURL(u); err != nil {
+	if cfg.BaseURL != nil {
+		u, err := cleanBaseURL(cfg.BaseURL)
+		if err != nil {
 			return nil, err
 		}
-		s.base = baseOf(u)
+		s.cfg.BaseURL, s.base = u, u.Path
 	}
 	pages, err := newPages(ui, s.base)
 	if err != nil {
@@ -129,7 +110,7 @@ func newServer(cfg Config, ui fs.FS) (*Server, error) {
 // routeAPI builds everything below <base>/api.
 func (s *Server) routeAPI() chi.Router {
 	r := chi.NewRouter()
-	r.Use(noStore, s.limitRate, s.limitBody, s.refuseBadText, s.refuseCrossOrigin)
+	r.Use(noStore, s.limitBody, s.limitRate, s.refuseBadText, s.refuseCrossOrigin)
 	r.NotFound(s.notFound)
 	r.MethodNotAllowed(s.methodNotAllowed(r))
 

@@ -199,23 +199,6 @@ func baseURL(t *testing.T, s string) func(*Config) {
 	return func(c *Config) { c.BaseURL = mustURL(t, s) }
 }
 
-func TestBaseURLIsChecked(t *testing.T) {
-	t.Parallel()
-	for _, bad := range []string{
-		"chat.example", "ftp://chat.example", "https://", "https://user:pw@chat.example", "https://chat.example/?x=1",
-		"https://chat.example/#x", "https://chat.example/{id}", "https://chat.example/a/../b", "https://chat.example//a",
-	} {
-		if _, err := newServer(Config{BaseURL: mustURL(t, bad), Logger: slog.Default()}, builtUI); err == nil {
-			t.Errorf("%s: taken", bad)
-		}
-	}
-	for _, good := range []string{"https://chat.example", "http://localhost:8080/", "https://example.org/team/chat/", "http://[::1]:8080"} {
-		if _, err := newServer(Config{BaseURL: mustURL(t, good), Logger: slog.Default()}, builtUI); err != nil {
-			t.Errorf("%s: %v", good, err)
-		}
-	}
-}
-
 // A socket must be able to take over its connection through everything in between, and be
 // free of the server's time limits from then on.
 func TestHijack(t *testing.T) {
