@@ -18,6 +18,7 @@ func (s *Service) Routes(api huma.API) {
 
 	huma.Register(api, huma.Operation{
 		OperationID: "setup", Method: http.MethodPost, Path: "/setup", Tags: entry, Metadata: public,
+		Errors:  []int{http.StatusForbidden, http.StatusConflict},
 		Summary: "Make the first admin",
 		Description: "Works with the token of the link that the server prints at its start, and only while there is no admin; " +
 			"then it is a conflict. Sets the session cookie too.",
@@ -29,6 +30,7 @@ func (s *Service) Routes(api huma.API) {
 	}, s.httpGetSignup)
 	huma.Register(api, huma.Operation{
 		OperationID: "sign-up", Method: http.MethodPost, Path: "/users", Tags: entry, Metadata: public,
+		Errors:  []int{http.StatusForbidden, http.StatusConflict},
 		Summary: "Sign up",
 		Description: "Makes an account and signs in: with an invite where the server asks for one, with none where sign-up is " +
 			"open. Sets the session cookie too.",
@@ -67,6 +69,7 @@ func (s *Service) Routes(api huma.API) {
 	}, s.httpUpdateMe)
 	huma.Register(api, huma.Operation{
 		OperationID: "change-password", Method: http.MethodPut, Path: "/me/password", Tags: people,
+		Errors:  []int{http.StatusForbidden},
 		Summary: "Change my password", Description: "Ends all my other sessions.",
 	}, s.httpChangePassword)
 	huma.Register(api, huma.Operation{
@@ -81,6 +84,7 @@ func (s *Service) Routes(api huma.API) {
 	}, s.httpUser)
 	huma.Register(api, huma.Operation{
 		OperationID: "update-user", Method: http.MethodPatch, Path: "/users/{id}", Tags: people,
+		Errors:  []int{http.StatusForbidden, http.StatusConflict},
 		Summary: "Disable, enable, or change the role of somebody",
 		Description: "For admins. Disabling ends the person's sessions, and withdraws their invites; so does taking the role of an " +
 			"admin away. The last admin cannot be disabled or lose the role: conflict.",
@@ -88,15 +92,18 @@ func (s *Service) Routes(api huma.API) {
 
 	huma.Register(api, huma.Operation{
 		OperationID: "create-invite", Method: http.MethodPost, Path: "/invites", Tags: invites,
+		Errors:  []int{http.StatusForbidden, http.StatusConflict},
 		Summary: "Invite people", Description: "For admins, and for members where the server lets them. The code is shown this once.",
 		DefaultStatus: http.StatusCreated,
 	}, s.httpInvite)
 	huma.Register(api, huma.Operation{
 		OperationID: "list-invites", Method: http.MethodGet, Path: "/invites", Tags: invites,
+		Errors:  []int{http.StatusForbidden},
 		Summary: "Open invites, the newest first", Description: "An admin sees all, others their own. Codes are not kept.",
 	}, s.httpInvites)
 	huma.Register(api, huma.Operation{
 		OperationID: "delete-invite", Method: http.MethodDelete, Path: "/invites/{id}", Tags: invites, Summary: "Withdraw an invite",
+		Errors: []int{http.StatusForbidden},
 	}, s.httpWithdraw)
 }
 

@@ -20,6 +20,7 @@ func (s *Service) Routes(api huma.API) {
 	}, s.httpList)
 	huma.Register(api, huma.Operation{
 		OperationID: "open-conversation", Method: http.MethodPost, Path: "/conversations", Tags: tags,
+		Errors:  []int{http.StatusNotFound},
 		Summary: "Open a direct conversation, or make a group",
 		Description: "direct: gives the one conversation with user_id; it is made if there is none. " +
 			"group: makes one with a title and members; the caller is its owner.",
@@ -30,12 +31,14 @@ func (s *Service) Routes(api huma.API) {
 	}, s.httpGet)
 	huma.Register(api, huma.Operation{
 		OperationID: "update-conversation", Method: http.MethodPatch, Path: "/conversations/{id}", Tags: tags,
+		Errors:      []int{http.StatusForbidden},
 		Summary:     "Rename a group, or decide whether it shares its history",
 		Description: "title is for owners and admins, share_history for owners: it is for those who are added from then on.",
 	}, s.httpUpdate)
 	sent := api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[Sent](), true, "")
 	huma.Register(api, huma.Operation{
 		OperationID: "send-message", Method: http.MethodPost, Path: "/conversations/{id}/messages", Tags: []string{"Messages"},
+		Errors:  []int{http.StatusConflict},
 		Summary: "Send a message",
 		Description: "client_id is the idempotency key, kept for ever: after any doubt send the same again. A new message is " +
 			"answered with 201, a repeat with 200 and the first one's seq; the same client_id with another body is a conflict.",

@@ -17,18 +17,22 @@ func (s *Service) actionRoutes(api huma.API) {
 	const answer = " The answer is the entry that did it; for what was so already, the one that made it so."
 	huma.Register(api, huma.Operation{
 		OperationID: "edit-message", Method: http.MethodPatch, Path: message, Tags: tags, Summary: "Edit a message of mine",
+		Errors:      []int{http.StatusForbidden, http.StatusConflict, http.StatusRequestEntityTooLarge},
 		Description: "With a client_id it can be repeated as a send can." + answer,
 	}, s.httpEdit)
 	huma.Register(api, huma.Operation{
 		OperationID: "delete-message", Method: http.MethodDelete, Path: message, Tags: tags, Summary: "Delete a message",
+		Errors:      []int{http.StatusForbidden, http.StatusConflict},
 		Description: "One's own; in a group, owners and admins delete anybody's. The text is gone for good, its place stays." + answer,
 	}, s.httpDelete)
 	huma.Register(api, huma.Operation{
 		OperationID: "add-reaction", Method: http.MethodPut, Path: reaction, Tags: tags, Summary: "React to a message",
+		Errors:      []int{http.StatusConflict, http.StatusRequestEntityTooLarge},
 		Description: "Each person once with each emoji." + answer,
 	}, s.httpReaction(KindReactionAdded))
 	huma.Register(api, huma.Operation{
 		OperationID: "remove-reaction", Method: http.MethodDelete, Path: reaction, Tags: tags, Summary: "Take a reaction back",
+		Errors:      []int{http.StatusConflict, http.StatusRequestEntityTooLarge},
 		Description: "One's own." + answer,
 	}, s.httpReaction(KindReactionRemoved))
 }

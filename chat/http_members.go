@@ -17,14 +17,17 @@ func (s *Service) memberRoutes(api huma.API) {
 	}, s.httpMembers)
 	huma.Register(api, huma.Operation{
 		OperationID: "add-members", Method: http.MethodPost, Path: all, Tags: tags, Summary: "Add people to a group",
+		Errors:      []int{http.StatusForbidden},
 		Description: "For owners and admins. All of them are added or none; who is in it already stays as they are. The answer has those named.",
 	}, s.httpAddMembers)
 	huma.Register(api, huma.Operation{
 		OperationID: "set-role", Method: http.MethodPatch, Path: one, Tags: tags, Summary: "Give a member another role",
+		Errors:      []int{http.StatusForbidden, http.StatusConflict},
 		Description: "For owners. The last of them stays one: conflict.",
 	}, s.httpSetRole)
 	huma.Register(api, huma.Operation{
 		OperationID: "remove-member", Method: http.MethodDelete, Path: one, Tags: tags, Summary: "Remove somebody from a group, or leave it",
+		Errors: []int{http.StatusForbidden},
 		Description: "Owners remove anybody, admins members, and everybody themselves. When the last owner leaves, the admin who has been " +
 			"in it the longest becomes owner, or else the member.",
 	}, s.httpRemoveMember)

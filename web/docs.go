@@ -42,6 +42,7 @@ func (s *Server) openAPI() huma.Config {
 			Info: &huma.Info{
 				Title:   "Parley",
 				Version: s.cfg.Version,
+				License: &huma.License{Name: "Apache License 2.0", Identifier: "Apache-2.0"},
 				Description: "The HTTP API of a Parley server. JSON in snake_case; UUIDs are strings, sequence numbers are numbers, " +
 					"times are RFC 3339 in UTC. A request authenticates with Authorization: Bearer TOKEN, or in a browser with the session cookie. " +
 					"Every error is an application/problem+json document, a Problem, whose code says what happened. " +
@@ -52,12 +53,8 @@ func (s *Server) openAPI() huma.Config {
 				Schemas:         schemas,
 				SecuritySchemes: map[string]*huma.SecurityScheme{"bearer": {Type: "http", Scheme: "bearer"}},
 			},
-			Security: []map[string][]string{{"bearer": {}}},
-			OnAddOperation: []huma.AddOpFunc{func(_ *huma.OpenAPI, op *huma.Operation) {
-				if op.Metadata[MetaPublic] == true {
-					op.Security = []map[string][]string{{}} // an empty choice is none
-				}
-			}},
+			Security:       []map[string][]string{{"bearer": {}}},
+			OnAddOperation: []huma.AddOpFunc{describeErrors},
 		},
 		Formats:       map[string]huma.Format{"application/json": jsonFormat, "json": jsonFormat},
 		DefaultFormat: "application/json",
@@ -183,7 +180,7 @@ func (d *docs) describe(op *huma.Operation) docOperation {
 		}
 	}
 	for status, response := range op.Responses {
-		if status == "default" { // errors, described once for all
+		if status == "default" || status >= "400" { // errors, described once for all
 			continue
 		}
 		obj := docObject{}
