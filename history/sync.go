@@ -1,6 +1,7 @@
 package history
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -36,6 +37,15 @@ type Held struct {
 	// another way is noticed.
 	LastEntries map[chat.ConversationID]EntryMark `json:"last_entries"`
 	KnownEpoch  uuid.UUID                         `json:"known_epoch"`
+	// After and UpTo bound what is asked about by id, for a client that keeps more
+	// conversations than one sync can name. Zero is no bound.
+	After chat.ConversationID `json:"after"`
+	UpTo  chat.ConversationID `json:"up_to"`
+}
+
+// isAbout says whether the client asks about a conversation.
+func (h *Held) isAbout(id chat.ConversationID) bool {
+	return bytes.Compare(id[:], h.After[:]) > 0 && (h.UpTo.IsZero() || bytes.Compare(id[:], h.UpTo[:]) <= 0)
 }
 
 // EntryMark tells an entry from every other that may ever have its seq: a failover to a standby
@@ -73,6 +83,7 @@ func (s *Service) Sync(ctx context.Context, me accounts.UserID, held Held) (Miss
 	if err != nil {
 		return m, fmt.Errorf("sync: %w", err)
 	}
+	heads = slices.DeleteFunc(heads, func(h head) bool { return !held.isAbout(h.id) })
 	for _, h := range heads {
 		if have := held.Conversations[h.id]; h.diverged || have > h.last {
 			if m.Reset == nil {

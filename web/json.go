@@ -12,24 +12,19 @@ import (
 // jsonFormat writes as huma does and reads strictly.
 var jsonFormat = huma.Format{Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: unmarshal}
 
-// unmarshal is json.Unmarshal for text that strictjson takes, with errors that quote
-// nothing and name no Go type. Unknown fields are found by huma's validation.
+// unmarshal decodes as package strictjson does, with errors that quote nothing.
 func unmarshal(data []byte, v any) error {
-	size, err := strictjson.Check(data)
-	if size > MaxBody {
-		return errBodyTooLarge
+	// huma decodes twice: to anything, which it validates, and then to its type.
+	if _, first := v.(*any); !first {
+		return strictjson.Unmarshal(data, v)
 	}
-	if err != nil {
+	if size, err := strictjson.Check(data); size > MaxBody {
+		return errBodyTooLarge
+	} else if err != nil {
 		return err
 	}
-	err = json.Unmarshal(data, v)
-	var typ *json.UnmarshalTypeError
-	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, &typ) && typ.Field != "":
-		return errors.New(clip(typ.Field) + " has a value of the wrong kind")
-	default: // the text is good, so a type's own parser refused a value
+	if err := json.Unmarshal(data, v); err != nil { // the text is good: a number is too large
 		return errors.New("a value has the wrong form")
 	}
+	return nil
 }

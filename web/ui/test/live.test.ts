@@ -242,3 +242,18 @@ test('a sync that the server cannot answer now is asked for again, at least ever
   const times = server.frames.filter((f) => f.frame.type === 'sync').map((f) => f.at);
   expect(times.slice(2).map((t, i) => t - times[i + 1]!)).toEqual([6_000, 12_000, 24_000, 30_000, 30_000, 30_000]);
 });
+
+test('what one sync cannot name is asked for in parts, which leave no conversation out', async () => {
+  const ids = Array.from({ length: 2_500 }, () => crypto.randomUUID());
+  server.list = ids.map((id) => conversation({ id, last_seq: 3, delivered_seq: 3 }));
+  server.answer = missed;
+  live.start();
+  await vi.waitFor(() => expect(live.conversations.loaded).toBe(true));
+  server.receive({ type: 'hello', data: { user_id: me, session_id: 's', epoch: 'e', heartbeat_s: 1e6, server_version: '1' } });
+  await vi.waitFor(() => expect(server.sent('sync')).toHaveLength(3));
+  const parts = server.sent('sync') as { conversations: Record<string, number>; after?: string; up_to?: string }[];
+  ids.sort();
+  expect(parts.flatMap((p) => Object.keys(p.conversations))).toEqual(ids);
+  expect(parts.map((p) => p.after)).toEqual([undefined, ids[999], ids[1_999]]);
+  expect(parts.map((p) => p.up_to)).toEqual([ids[999], ids[1_999], undefined]);
+});

@@ -89,10 +89,10 @@ export class Conversations {
     this.#marks.delete(id);
   }
 
-  /** How far each is known, for sync; the most recent ones if there are too many for a frame. */
-  held(limit: number): Record<string, number> {
+  /** How far each is known, for sync; by id, because a sync that names too many is made in parts. */
+  held(): [id: string, seq: number][] {
     const here = this.sorted.filter((c) => !this.#left.has(c.id)); // of the others nothing more comes
-    return Object.fromEntries(here.slice(0, limit).map((c) => [c.id, c.last_seq]));
+    return here.map((c): [string, number] => [c.id, c.last_seq]).sort(([a], [b]) => (a < b ? -1 : 1));
   }
 
   /** Takes a conversation as the server has it. Marks never go back. */

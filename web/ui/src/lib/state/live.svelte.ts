@@ -28,7 +28,7 @@ import { pageRows } from './window';
 
 /** Conversations fetched at the start; the first sync brings the rest. */
 export const firstList = 100;
-/** A sync names at most this many, so that it fits a frame. */
+/** A sync names at most this many; the server takes 2,000. */
 const maxHeld = 1_000;
 /** So many conversations' rows are kept for going back to. */
 const keptLogs = 12;
@@ -378,15 +378,26 @@ export class Live {
     for (const id of this.pending.keys()) if (!this.conversations.get(id)) void this.recall(id).catch(asApiError);
   }
 
-  /** Asks for what was missed until there is no more of it: an answer is bounded. */
+  /** Asks for what was missed, in as many parts as it takes to name all that is held. */
   async #sync(hello: Hello, known_epoch: string): Promise<void> {
-    let held = this.#held();
+    const ids = this.conversations.held().map(([id]) => id);
+    for (let end = maxHeld, after: string | undefined; ; end += maxHeld) {
+      const up_to = ids.length > end ? ids[end - 1] : undefined;
+      await this.#syncPart(hello, known_epoch, after, up_to);
+      if (!(after = up_to)) return;
+    }
+  }
+
+  /** Asks about the conversations between two ids until there is no more of it: an answer is bounded. */
+  async #syncPart(hello: Hello, known_epoch: string, after?: string, up_to?: string): Promise<void> {
+    const part = () => this.conversations.held().filter(([id]) => (!after || id > after) && (!up_to || id <= up_to));
+    let held = this.#held(part());
     for (let failures = 0; this.#socket.connected && this.#epoch === hello.epoch; ) {
       try {
-        const missed = await this.#socket.request<Missed>('sync', { conversations: held, known_epoch });
+        const missed = await this.#socket.request<Missed>('sync', { conversations: held, known_epoch, after, up_to });
         if (!this.#missed(missed, held)) return;
         // Open logs fetch the rest of theirs over HTTP, and need not be told again.
-        held = this.conversations.held(maxHeld);
+        held = Object.fromEntries(part());
         known_epoch = hello.epoch;
       } catch (err) {
         const e = asApiError(err);
@@ -398,8 +409,8 @@ export class Live {
     }
   }
 
-  #held(): Record<string, number> {
-    const held = this.conversations.held(maxHeld);
+  #held(part: [string, number][]): Record<string, number> {
+    const held = Object.fromEntries(part);
     for (const [id, log] of this.#logs) {
       if (log.held !== null && id in held) held[id] = Math.min(held[id]!, log.held);
     }
@@ -409,7 +420,7 @@ export class Live {
   /** Takes the answer to a sync with what was held. Gives whether the next one would tell more. */
   #missed(missed: Missed, held: Record<string, number>): boolean {
     const told = new Set(missed.conversations.map((c) => c.id));
-    // Those beyond what one sync can name are told every time: that is no news.
+    // One that came to be known meanwhile is no news.
     const news = missed.conversations.some((c) => c.last_seq > (held[c.id] ?? (this.conversations.get(c.id) ? Infinity : -1)));
     for (const c of missed.conversations) this.#put(c);
     for (const e of missed.entries) this.#entry(e);
