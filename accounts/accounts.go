@@ -10,6 +10,7 @@ package accounts
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"sync"
@@ -96,6 +97,10 @@ var (
 const (
 	tick       = time.Second
 	pruneEvery = 10 * time.Minute
+	// foldEvery is how often names are looked for that another version wrote; foldRows of them
+	// are made findable at a time.
+	foldEvery = 10 * time.Second
+	foldRows  = 2000
 )
 
 // Run closes the sockets of sessions that ended elsewhere, writes which sessions are in
@@ -107,6 +112,7 @@ func (s *Service) Run(ctx context.Context) error {
 	var (
 		seen    time.Time // by the database's clock, up to when ended sessions were read
 		pruneAt time.Time
+		foldAt  time.Time
 		failing bool
 	)
 	for {
@@ -124,6 +130,12 @@ func (s *Service) Run(ctx context.Context) error {
 				pruneAt = now.Add(pruneEvery)
 			}
 		}
+		if now := time.Now(); err == nil && now.After(foldAt) {
+			var all bool
+			if all, err = s.foldNames(ctx); all {
+				foldAt = now.Add(foldEvery)
+			}
+		}
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -136,6 +148,26 @@ func (s *Service) Run(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// foldNames writes the search terms of some names that another version of the server wrote, and
+// says whether those were all of them.
+func (s *Service) foldNames(ctx context.Context) (all bool, err error) {
+	ids, names, err := s.q.staleNames(ctx, foldRows)
+	if err != nil {
+		return false, fmt.Errorf("find names without search terms: %w", err)
+	}
+	if len(ids) == 0 {
+		return true, nil
+	}
+	terms := make([]string, len(names))
+	for i, name := range names {
+		terms[i] = searchTerms(name)
+	}
+	if err := s.q.updateSearchTerms(ctx, ids, names, terms); err != nil {
+		return false, fmt.Errorf("write search terms: %w", err)
+	}
+	return len(ids) < foldRows, nil
 }
 
 // fieldError refuses one field of a request, in the same form as the validation of the

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"unicode"
 	"unicode/utf8"
+
+	"parley/text"
 )
 
 func FuzzParseHash(f *testing.F) {
@@ -88,7 +90,7 @@ func FuzzSearchQuery(f *testing.F) {
 			t.Errorf("%q gives %q, not UTF-8", s, q)
 		}
 		terms := strings.Split(q, " & ")
-		if len(terms) > maxSearchWords {
+		if len(terms) > text.MaxQueryWords {
 			t.Errorf("%d words", len(terms))
 		}
 		for _, term := range terms {

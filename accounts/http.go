@@ -76,7 +76,8 @@ func (s *Service) Routes(api huma.API) {
 		OperationID: "search-users", Method: http.MethodGet, Path: "/users", Tags: people,
 		Summary: "Find people",
 		Description: "People whose username or name has, for each word of the query, a word that begins with it, by username; " +
-			"who is called exactly that comes first. Without a query, the first ones. Disabled people are left out. " +
+			"an exact username comes first. Case, accents and the width of letters do not matter. In scripts without spaces, such as " +
+			"Japanese, a word also begins in the middle of a name. Without a query, the first ones. Disabled people are left out. " +
 			"With ids instead, those of them that exist, disabled or not: who wrote what one reads.",
 	}, s.httpSearch)
 	huma.Register(api, huma.Operation{

@@ -1,15 +1,15 @@
 package accounts
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
-	"golang.org/x/text/unicode/norm"
-
 	"parley/problem"
+	"parley/text"
 )
 
 const maxDisplayName = 64
@@ -28,22 +28,19 @@ func cleanUsername(s string) (string, error) {
 // cleanDisplayName gives the stored form of a name people see.
 func cleanDisplayName(s string) (string, error) { return CleanLine("display_name", s, maxDisplayName) }
 
-// CleanLine gives the stored form of a line that people see, up to a number of characters:
-// trimmed, composed (NFC), without what could break the line, turn the text around it or
-// leave nothing to see. An error names the field and has the code invalid.
+// CleanLine gives the stored form of a line that people see, up to a number of characters: see
+// text.Line. An error names the field and has the code invalid.
 func CleanLine(field, s string, limit int) (string, error) {
-	s = norm.NFC.String(strings.TrimSpace(s))
-	visible := false
-	for _, r := range s {
-		if unicode.IsControl(r) || unicode.In(r, unicode.Bidi_Control, unicode.Zl, unicode.Zp) {
-			return "", fieldError(problem.Invalid, field, "It holds no control characters.")
-		}
-		visible = visible || unicode.IsGraphic(r) && !unicode.IsSpace(r)
+	line, err := text.Line(s)
+	switch {
+	case errors.Is(err, text.ErrHidden):
+		return "", fieldError(problem.Invalid, field, "Remove control characters and invisible characters.")
+	case errors.Is(err, text.ErrLoneMark):
+		return "", fieldError(problem.Invalid, field, "Put a letter before every accent.")
+	case err != nil, utf8.RuneCountInString(line) > limit:
+		return "", fieldError(problem.Invalid, field, fmt.Sprintf("Use 1 to %d visible characters.", limit))
 	}
-	if n := utf8.RuneCountInString(s); !visible || n > limit || !utf8.ValidString(s) {
-		return "", fieldError(problem.Invalid, field, fmt.Sprintf("It has 1 to %d characters that can be seen.", limit))
-	}
-	return s, nil
+	return line, nil
 }
 
 // maxUserAgent is how many bytes of a client's description of itself are kept.
@@ -63,18 +60,15 @@ func cleanUserAgent(s string) string {
 	return s
 }
 
-// maxSearchWords bounds the work of a search.
-const maxSearchWords = 8
+// searchTerms gives what a display name is found by, as it is stored.
+func searchTerms(name string) string { return strings.Join(text.Terms(name), " ") }
 
-// searchQuery turns what somebody types into a tsquery that matches names in which every
-// word begins some word. The words are letters, digits and their marks alone, so that
-// nothing typed is ever an operator. Empty if there is no word.
+// searchQuery turns what a user types into a tsquery that matches names in which every word
+// begins some term. Words are letters, digits and their marks alone, so that nothing typed is
+// ever an operator. Empty if there is no word.
 func searchQuery(typed string) string {
-	words := strings.FieldsFunc(norm.NFC.String(typed), func(r rune) bool {
-		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.IsMark(r) || r == utf8.RuneError
-	})
 	var b strings.Builder
-	for i, w := range words[:min(len(words), maxSearchWords)] {
+	for i, w := range text.QueryWords(typed) {
 		if i > 0 {
 			b.WriteString(" & ")
 		}

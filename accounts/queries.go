@@ -38,10 +38,11 @@ func (q queries) enabledAdminExists(ctx context.Context) (exists bool, err error
 
 // users ------------------------------------------------------------------------------
 
-const insertUser = `INSERT INTO users (id, username, display_name, password_hash, role) VALUES ($1, $2, $3, $4, $5)`
+const insertUser = `
+INSERT INTO users (id, username, display_name, password_hash, role, search_name, search_terms) VALUES ($1, $2, $3, $4, $5, $3, $6)`
 
 func (q queries) insertUser(ctx context.Context, u User, hash passwordHash) error {
-	_, err := q.db.Exec(ctx, insertUser, u.ID, u.Username, u.DisplayName, hash.String(), u.Role)
+	_, err := q.db.Exec(ctx, insertUser, u.ID, u.Username, u.DisplayName, hash.String(), u.Role, searchTerms(u.DisplayName))
 	return err
 }
 
@@ -66,33 +67,6 @@ const selectUser = `SELECT id, username, display_name, role, disabled_at IS NOT 
 
 func (q queries) user(ctx context.Context, id UserID) (User, bool, error) {
 	return oneUser(q.db.Query(ctx, selectUser, id))
-}
-
-const selectFirstUsers = `
-SELECT id, username, display_name, role, false FROM users
-WHERE disabled_at IS NULL ORDER BY username LIMIT $1`
-
-func (q queries) firstUsers(ctx context.Context, limit int) ([]User, error) {
-	rows, err := q.db.Query(ctx, selectFirstUsers, limit)
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, scanUser)
-}
-
-// The expression is that of the index users_search. Who is called exactly that comes first.
-const selectUsersByWords = `
-SELECT id, username, display_name, role, false FROM users
-WHERE to_tsvector('simple', translate(username || ' ' || display_name, '._-+@/:&<>', '          '))
-      @@ to_tsquery('simple', $1) AND disabled_at IS NULL
-ORDER BY username = lower($2) DESC, username LIMIT $3`
-
-func (q queries) usersByWords(ctx context.Context, tsquery, typed string, limit int) ([]User, error) {
-	rows, err := q.db.Query(ctx, selectUsersByWords, tsquery, typed, limit)
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, scanUser)
 }
 
 const selectUsersByID = `
@@ -131,12 +105,17 @@ func (q queries) profile(ctx context.Context, id UserID) (Profile, bool, error) 
 const updateProfile = `
 UPDATE users SET display_name = coalesce($2, display_name), read_receipts = coalesce($3, read_receipts),
                  show_last_seen = coalesce($4, show_last_seen),
-                 push_content = coalesce($5, push_content)
+                 push_content = coalesce($5, push_content),
+                 search_name = coalesce($2, search_name), search_terms = CASE WHEN $2 IS NULL THEN search_terms ELSE $6 END
 WHERE id = $1
 RETURNING id, username, display_name, role, disabled_at IS NOT NULL, read_receipts, show_last_seen, push_content`
 
 func (q queries) updateProfile(ctx context.Context, id UserID, u ProfileUpdate) (Profile, bool, error) {
-	return oneProfile(q.db.QueryRow(ctx, updateProfile, id, u.DisplayName, u.ReadReceipts, u.ShowLastSeen, u.PushContent))
+	terms := ""
+	if u.DisplayName != nil {
+		terms = searchTerms(*u.DisplayName)
+	}
+	return oneProfile(q.db.QueryRow(ctx, updateProfile, id, u.DisplayName, u.ReadReceipts, u.ShowLastSeen, u.PushContent, terms))
 }
 
 // oneProfile gives the row there is, and false if there is none.

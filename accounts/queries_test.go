@@ -13,15 +13,19 @@ import (
 	"parley/store/storetest"
 )
 
-// statements are the SQL constants of queries.go, none forgotten.
+// statements are the SQL constants of queries.go and queries_search.go, none forgotten.
 func statements(t *testing.T) map[string]string {
 	t.Helper()
-	f, err := parser.ParseFile(token.NewFileSet(), "queries.go", nil, 0)
-	if err != nil {
-		t.Fatal(err)
+	var decls []ast.Decl
+	for _, name := range []string{"queries.go", "queries_search.go"} {
+		f, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		decls = append(decls, f.Decls...)
 	}
 	all := map[string]string{}
-	for _, decl := range f.Decls {
+	for _, decl := range decls {
 		d, ok := decl.(*ast.GenDecl)
 		if !ok || d.Tok != token.CONST {
 			continue
@@ -69,7 +73,7 @@ func TestStatements(t *testing.T) {
 		t.Fatal(err)
 	}
 	plan, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil || !strings.Contains(strings.Join(plan, "\n"), "users_search") {
+	if err != nil || !strings.Contains(strings.Join(plan, "\n"), "users_search_terms") {
 		t.Errorf("person search does not use its index: %v\n%s", err, strings.Join(plan, "\n"))
 	}
 }

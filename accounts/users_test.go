@@ -93,14 +93,14 @@ func TestSearch(t *testing.T) {
 		"ann": "ann anna.lind annabel", "ANN": "ann anna.lind annabel", "anna": "anna.lind annabel", "lind": "anna.lind", "li an": "anna.lind",
 		"anna.l": "anna.lind", "anna.lind": "anna.lind", "anna.": "anna.lind annabel", "nna": "", "gone": "",
 		"doe": "j_doe-2", "j_doe-2": "j_doe-2", "2": "j_doe-2", "o'd": "j_doe-2", "john o’doe": "j_doe-2",
-		"zoé": "zoe", "Zoe\u0301": "zoe", "ång": "zoe", "müll": "m.x", "MÜLLER": "m.x", "example": "m.x", "max@example.com": "m.x",
-		"山": "yamada", "太郎": "yamada", "иван": "ivan", "ПЕТР": "ivan", "bold": "bold", "brave": "bold",
+		"zoé": "zoe", "Zoe\u0301": "zoe", "ång": "zoe", "angstrom": "zoe", "müll": "m.x", "mull": "m.x", "MÜLLER": "m.x", "example": "m.x", "max@example.com": "m.x",
+		"山": "yamada", "太郎": "yamada", "郎": "yamada", "иван": "ivan", "ПЕТР": "ivan", "bold": "bold", "brave": "bold",
 		"r2": "num", "1e5": "num", "14": "num",
 		// Whatever somebody types is words, or nothing.
 		"'": "", "''": "", `\`: "", "ann'": "ann anna.lind annabel", "ann:*": "ann anna.lind annabel", "ann & !lind": "anna.lind",
 		"a:b:c": "", "!": "", "()": "", "ann | zoe": "", "ann <-> lind": "anna.lind", "<2>": "j_doe-2", "' OR true --": "", "%": "", "_": "",
 		"\u200b": "", "👩": "", `ann\'`: "ann anna.lind annabel", "$1": "num", ":*": "", "ann:A": "ann anna.lind annabel", "\u0301": "",
-		strings.Repeat("a ", 50): "ann anna.lind annabel",
+		strings.Repeat("a ", 50): "ann anna.lind annabel zoe",
 	} {
 		t.Run(query, func(t *testing.T) {
 			list := decode[struct{ Users []User }](b.call("GET", "/users?query="+url.QueryEscape(query), nil, bearer(ann.Token)).wants(200)).Users

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"parley/accounts"
+	"parley/text"
 )
 
 // Action is something done to a message. It becomes an entry of its own; what it does to
@@ -20,7 +21,7 @@ type Action struct {
 	TargetSeq      Seq       // the message
 	Body           string    // the new text; only of an edit
 	Mentions       []accounts.UserID
-	Emoji          string // only of a reaction
+	Emoji          string // only of a reaction; in any form
 }
 
 // What one person may do to one message at most: different emoji at a time; edits; and
@@ -40,7 +41,7 @@ func (a Action) check() error {
 		return invalid("seq", "is not that of a message")
 	case a.Kind == KindEdit:
 		return checkText(a.Body, a.Mentions)
-	case a.Kind != KindDelete && !isEmoji(a.Emoji):
+	case a.Kind == KindReactionAdded && !text.IsEmoji(a.Emoji), a.Kind == KindReactionRemoved && !text.WasEmoji(a.Emoji):
 		return invalid("emoji", "is not an emoji")
 	}
 	return nil
@@ -55,6 +56,7 @@ func (a Action) check() error {
 // Errors: ErrNotMember, ErrNoMessage, ErrNotAllowed, ErrDeleted, ErrClientID, ErrUnknown
 // (do it again), and the codes invalid and too_large.
 func (s *Service) Act(ctx context.Context, a Action) (Sent, error) {
+	a.Emoji = text.CanonicalEmoji(a.Emoji)
 	if err := a.check(); err != nil {
 		return Sent{}, err
 	}

@@ -7,6 +7,7 @@ import (
 
 	"parley/accounts"
 	"parley/store"
+	"parley/text"
 )
 
 // ConversationID names a conversation.
@@ -50,7 +51,7 @@ type Entry struct {
 	Deleted        bool            `json:"deleted,omitempty" doc:"Of a message: it was deleted, and its text is gone"`
 	ReplyTo        Seq             `json:"reply_to,omitempty" doc:"Of a message: the seq of the one it answers"`
 	TargetSeq      Seq             `json:"target_seq,omitempty" doc:"Of an edit, a deletion or a reaction: the seq of the message"`
-	Emoji          string          `json:"emoji,omitempty" doc:"Of a reaction"`
+	Emoji          string          `json:"emoji,omitempty" doc:"Of a reaction, in its canonical form"`
 	Detail
 }
 
@@ -84,7 +85,7 @@ func ScanEntry(row interface{ Scan(...any) error }, rest ...any) (Entry, error) 
 	case body == nil:
 		e.Deleted = e.Kind == KindMessage // its body is never empty otherwise
 	case e.Kind == KindReactionAdded || e.Kind == KindReactionRemoved:
-		e.Emoji = *body
+		e.Emoji = text.CanonicalEmoji(*body) // earlier versions stored any form
 	default:
 		e.Body = *body
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"parley/accounts"
+	"parley/text"
 )
 
 // Message is a message as people see it, with what later entries did to it; or a system
@@ -28,7 +29,7 @@ type Reaction struct {
 type Quote struct {
 	Seq      Seq             `json:"seq" minimum:"1"`
 	SenderID accounts.UserID `json:"sender_id"`
-	Body     string          `json:"body" doc:"The first 200 characters"`
+	Body     string          `json:"body" doc:"The first 200 characters; an emoji is not cut in the middle"`
 	Deleted  bool            `json:"deleted"`
 }
 
@@ -50,6 +51,10 @@ const (
 	InForce = `(a.kind <> 'edit' OR a.nth = 1)`
 )
 
+// maxQuote is how many characters of a message a quote shows. The statement reads one more,
+// which tells whether the last one is whole.
+const maxQuote = 200
+
 // MessageColumns are the columns ScanMessage takes: EntryColumns of e, the Actions that were
 // found as f.actions, and what the user v.user_id may know of the message that it answers.
 const MessageColumns = EntryColumns + `, f.actions,
@@ -58,7 +63,7 @@ const MessageColumns = EntryColumns + `, f.actions,
                    'body', left(coalesce(CASE WHEN q.body IS NOT NULL THEN (
                        SELECT a.body FROM entries a
                        WHERE a.conversation_id = q.conversation_id AND a.target_seq = q.seq AND a.kind = 'edit' AND ` + Readable + `
-                       ORDER BY a.seq DESC LIMIT 1) END, q.body, ''), 200))
+                       ORDER BY a.seq DESC LIMIT 1) END, q.body, ''), 201))
         FROM (SELECT * FROM entries a
               WHERE a.conversation_id = e.conversation_id AND a.seq = e.reply_to AND ` + Readable + `) q) END`
 
@@ -92,6 +97,7 @@ func ScanMessage(row interface{ Scan(...any) error }, rest ...any) (Message, err
 		if err := json.Unmarshal(said, &m.Quote); err != nil {
 			return Message{}, err
 		}
+		m.Quote.Body = text.Cut(m.Quote.Body, maxQuote)
 	}
 	m.fold(done)
 	return m, nil
@@ -112,9 +118,9 @@ func (m *Message) fold(actions []action) {
 				m.Mentions = a.Detail.Mentions
 			}
 		case KindReactionAdded:
-			m.react(a.Body, a.SenderID)
+			m.react(text.CanonicalEmoji(a.Body), a.SenderID)
 		case KindReactionRemoved:
-			m.unreact(a.Body, a.SenderID)
+			m.unreact(text.CanonicalEmoji(a.Body), a.SenderID)
 		}
 	}
 }

@@ -13,6 +13,9 @@ import (
 // of its own. `last` is what was done in the same respect before: the edit that gave the
 // message its text, or what this person did with this emoji. A deletion erases the text, and
 // that of every edit; the rows go when PostgreSQL vacuums them away.
+//
+// Emoji are compared without style characters (U+FE0E, U+FE0F): $6 is canonical, but earlier
+// versions stored any form, and entries never change.
 const actOnMessage = `
 WITH viewer AS MATERIALIZED (
     SELECT $2::uuid AS user_id
@@ -25,13 +28,15 @@ WITH viewer AS MATERIALIZED (
 ), known AS MATERIALIZED (
     SELECT e.seq, e.created_at,
            e.sender_id = $2 AND e.kind = $4 AND e.target_seq = $5
-               AND (e.body IS NOT DISTINCT FROM nullif($6, '') OR e.kind = 'edit' AND e.body IS NULL) AS same
+               AND (e.body IS NOT DISTINCT FROM nullif($6, '') OR e.kind = 'edit' AND e.body IS NULL
+                    OR e.kind IN ('reaction_added', 'reaction_removed') AND translate(e.body, E'\uFE0E\uFE0F', '') = translate($6, E'\uFE0E\uFE0F', '')) AS same
     FROM entries e WHERE e.client_id = $3 AND e.conversation_id = $1
 ), last AS MATERIALIZED (
     SELECT a.seq, a.kind, a.body, a.detail, a.created_at FROM entries a
     WHERE a.conversation_id = $1 AND a.target_seq = $5
       AND CASE WHEN $4 IN ('edit', 'delete') THEN a.kind = $4
-               ELSE a.kind IN ('reaction_added', 'reaction_removed') AND a.sender_id = $2 AND a.body = $6 END
+               ELSE a.kind IN ('reaction_added', 'reaction_removed') AND a.sender_id = $2
+                    AND translate(a.body, E'\uFE0E\uFE0F', '') = translate($6, E'\uFE0E\uFE0F', '') END
     ORDER BY a.seq DESC LIMIT 1
 ), named AS MATERIALIZED (
     SELECT CASE WHEN $7 <> '' THEN (
@@ -55,10 +60,10 @@ WITH viewer AS MATERIALIZED (
                WHEN $4 = 'reaction_added' AND l.kind = 'reaction_added' THEN 1
                WHEN $4 = 'reaction_added' AND (
                    SELECT count(*) FROM (
-                       SELECT DISTINCT ON (a.body) a.kind FROM entries a
+                       SELECT DISTINCT ON (translate(a.body, E'\uFE0E\uFE0F', '')) a.kind FROM entries a
                        WHERE a.conversation_id = $1 AND a.target_seq = $5 AND a.sender_id = $2
                          AND a.kind IN ('reaction_added', 'reaction_removed')
-                       ORDER BY a.body, a.seq DESC) mine
+                       ORDER BY translate(a.body, E'\uFE0E\uFE0F', ''), a.seq DESC) mine
                    WHERE mine.kind = 'reaction_added') >= $8 THEN 8
                WHEN (SELECT count(*) FROM entries a
                      WHERE a.conversation_id = $1 AND a.target_seq = $5 AND a.sender_id = $2

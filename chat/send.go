@@ -10,6 +10,7 @@ import (
 
 	"parley/accounts"
 	"parley/problem"
+	"parley/text"
 )
 
 // check says what is wrong with a message before it costs anything.
@@ -28,10 +29,10 @@ func (m Outgoing) check() error {
 // checkText says what is wrong with the text of a message.
 func checkText(body string, mentions []accounts.UserID) error {
 	switch {
-	case strings.TrimSpace(body) == "":
-		return invalid("body", "is empty")
 	case len(body) > MaxBody:
 		return problem.Newf(problem.TooLarge, "The message is too long: %d bytes, where %d are allowed.", len(body), MaxBody)
+	case !text.Visible(body):
+		return invalid("body", "is empty")
 	case !utf8.ValidString(body):
 		return invalid("body", "is not UTF-8")
 	case strings.ContainsRune(body, 0):

@@ -114,7 +114,7 @@ SELECT j.device_id, j.conversation_id, j.owed_seq, j.sent_seq, coalesce(r.read_s
        coalesce(l.created_at, now()), coalesce(u.display_name, ''),
        left(coalesce((SELECT a.body FROM entries a
                       WHERE a.conversation_id = j.conversation_id AND a.target_seq = l.seq AND a.kind = 'edit'
-                      ORDER BY a.seq DESC LIMIT 1), l.body, ''), 1000)
+                      ORDER BY a.seq DESC LIMIT 1), l.body, ''), 1001)
 FROM unnest($1::uuid[]) AS i(id)
 CROSS JOIN LATERAL (SELECT * FROM devices x WHERE x.id = i.id OFFSET 0) d
 CROSS JOIN LATERAL (SELECT * FROM push_jobs x WHERE x.device_id = d.id AND x.user_id = d.user_id OFFSET 0) j

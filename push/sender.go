@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"parley/chat"
+	"parley/text"
 )
 
 // Sender hands notifications to a push service.
@@ -56,6 +57,9 @@ const (
 	newMessage = "New message"
 	// countCap is how many messages of a conversation are counted.
 	countCap = 100
+	// maxText is how many characters of a message are shown. selectOwed reads one more, which
+	// tells whether the last one is whole.
+	maxText = 1000
 )
 
 // message is what a device is told of a conversation; generic leaves out who wrote what.
@@ -81,27 +85,20 @@ func (t *turn) message(j job, generic bool) Notification {
 		return n
 	}
 	n.Title = cut(j.sender, 200)
-	text := cut(j.text, 1200)
+	body := cut(text.Cut(j.text, maxText), 1200)
 	if j.group {
-		n.Title, text = cut(j.title, 400), cut(j.sender, 200)+": "+text
+		n.Title, body = cut(j.title, 400), cut(j.sender, 200)+": "+body
 	}
-	if n.Body = text; several != "" {
-		n.Body = several + "\n" + text
+	if n.Body = body; several != "" {
+		n.Body = several + "\n" + body
 	}
 	return n
 }
 
-// cut shortens a text to so many bytes, between two characters.
+// cut shortens a text to so many bytes, and not in the middle of an emoji.
 func cut(s string, limit int) string {
 	if len(s) <= limit {
 		return s
 	}
-	end := 0
-	for i := range s {
-		if i > limit {
-			break
-		}
-		end = i
-	}
-	return s[:end] + "…"
+	return text.CutBytes(s, limit) + "…"
 }
