@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -178,7 +179,7 @@ func TestOneClientIDAtOnce(t *testing.T) {
 			return doer(Action{Kind: KindEdit, ConversationID: id, SenderID: ann, ClientID: client, TargetSeq: target, Body: "edited" + vary})
 		},
 		"react": func(target Seq, client uuid.UUID, vary string) func(*bundle) (Sent, error) {
-			return doer(Action{Kind: KindReactionAdded, ConversationID: id, SenderID: ben, ClientID: client, TargetSeq: target, Emoji: "🎉" + vary})
+			return doer(Action{Kind: KindReactionAdded, ConversationID: id, SenderID: ben, ClientID: client, TargetSeq: target, Emoji: cmp.Or(vary, "🎉")})
 		},
 		"take back": func(target Seq, client uuid.UUID, _ string) func(*bundle) (Sent, error) {
 			return doer(Action{Kind: KindReactionRemoved, ConversationID: id, SenderID: ben, ClientID: client, TargetSeq: target, Emoji: "👍"})

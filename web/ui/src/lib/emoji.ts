@@ -1,5 +1,6 @@
 import dataURL from 'emoji-picker-element-data/en/emojibase/data.json?url';
 import { storageName } from './base';
+import { canonicalEmoji } from './text/identity';
 
 // The emoji there are, with their names: a file of its own, fetched when somebody first
 // picks one.
@@ -36,9 +37,6 @@ export interface EmojiGroup {
 /** Pieces that others are made of; nobody sends them alone. */
 const components = 2;
 
-/** Without the mark "as a picture" where it is one anyway: what looks the same is the same reaction. */
-const plain = (emoji: string): string => emoji.replace(/(\p{Emoji_Presentation})\ufe0f/gu, '$1');
-
 /** Orders the emoji that this device can show. Newest is the last version that it knows. */
 export function arrangeEmoji(raw: Raw[], newest: number): EmojiGroup[] {
   const groups = new Map<number, Emoji[]>();
@@ -46,8 +44,8 @@ export function arrangeEmoji(raw: Raw[], newest: number): EmojiGroup[] {
     if (r.group === components || r.version > newest) continue;
     const found = [r.annotation, ...(r.shortcodes ?? []), ...(r.tags ?? []), r.emoticon ?? []].flat();
     // Those of two people have more; one tone for both is what is asked for.
-    const tones = (r.skins ?? []).filter((s) => typeof s.tone === 'number' && s.version <= newest).map((s) => plain(s.emoji));
-    const emoji = { emoji: plain(r.emoji), name: r.annotation, words: found.join(' ').replaceAll('_', ' ').toLowerCase(), tones };
+    const tones = (r.skins ?? []).filter((s) => typeof s.tone === 'number' && s.version <= newest).map((s) => canonicalEmoji(s.emoji));
+    const emoji = { emoji: canonicalEmoji(r.emoji), name: r.annotation, words: found.join(' ').replaceAll('_', ' ').toLowerCase(), tones };
     groups.set(r.group, [...(groups.get(r.group) ?? []), emoji]);
   }
   return [...groups].sort(([a], [b]) => a - b).map(([id, all]) => ({ id, all }));

@@ -1,5 +1,6 @@
 import type { MemberRole } from './api/types';
 import { t } from './i18n';
+import { visible } from './text/identity';
 
 // What the server decides in a group, known before it is asked: who may do what, and what a
 // title may be.
@@ -17,7 +18,6 @@ export const roles: MemberRole[] = ['owner', 'admin', 'member'];
 
 /** What is wrong with a title. */
 export function groupTitleProblem(title: string): string | undefined {
-  const length = [...title.trim()].length;
-  if (length === 0) return t.account.missing;
-  return length > 200 ? t.newGroup.nameLong : undefined;
+  if (!visible(title)) return t.account.missing;
+  return [...title.trim()].length > 200 ? t.newGroup.nameLong : undefined;
 }

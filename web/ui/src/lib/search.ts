@@ -7,8 +7,7 @@ const mostKnown = 5_000;
 function apart(text: string): { plain: string; words: string[] } {
   let parts = known.get(text);
   if (!parts) {
-    const ascii = /^[ -~]*$/.test(text); // most are, and need no more
-    const plain = (ascii ? text : text.normalize('NFD').replace(/\p{M}/gu, '')).toLowerCase();
+    const plain = foldNew(text);
     parts = { plain, words: plain.split(/[\s._-]+/) };
     if (known.size >= mostKnown) known.clear();
     known.set(text, parts);
@@ -16,7 +15,23 @@ function apart(text: string): { plain: string; words: string[] } {
   return parts;
 }
 
-/** Without accents and capitals. */
+/**
+ * What readers leave out when they type: accents, vowel points of Semitic scripts, and what
+ * cannot be seen. Marks that make another letter, as in Japanese or Hindi, stay.
+ */
+const left = /(?![\u3099\u309a])(?=\p{Mn})[\p{sc=Inherited}\p{sc=Hebrew}\p{sc=Arabic}\p{sc=Syriac}]|\p{DI}|\p{Cf}/gu;
+
+/** Latin letters that no decomposition leads to their plain form, and the other small sigma. */
+const letters: Record<string, string> = { ł: 'l', ø: 'o', đ: 'd', ð: 'd', þ: 'th', æ: 'ae', œ: 'oe', ħ: 'h', ŧ: 't', ŋ: 'n', ĸ: 'k', ς: 'σ' };
+
+/** As the server's package text folds names for its search (testdata/text-identity/fold.json). */
+function foldNew(text: string): string {
+  if (/^[ -~]*$/.test(text)) return text.toLowerCase(); // most are, and need no more
+  const plain = text.normalize('NFKD').replace(left, '').toLowerCase().toUpperCase().toLowerCase(); // by capitals: ß is ss, ı is i
+  return plain.replace(/[łøđðþæœħŧŋĸς]/g, (c) => letters[c]!).normalize('NFC');
+}
+
+/** Without accents, capitals, and the width or style of letters. */
 export const fold = (text: string): string => apart(text).plain;
 
 /**
@@ -31,7 +46,7 @@ export function rank(query: string, text: string): number {
   if (name === q) return 6;
   if (name.startsWith(q)) return 5;
   const parts = q.split(/\s+/);
-  if (parts.every((p) => words.some((w) => w.startsWith(p)))) return 4;
+  if (parts.every((p) => words.some((w) => w.startsWith(p) || (p > '\u2e7f' && w.includes(p))))) return 4; // East Asian names have no spaces
   if (name.includes(q)) return 3;
   if (parts.length === 1 && Math.max(q.length, words.length) <= maxHumps && humps(q, words)) return 2;
   return parts.every((p) => words.some((w) => w.startsWith(p) || near(p, w))) ? 1 : 0;

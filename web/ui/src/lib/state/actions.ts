@@ -1,4 +1,5 @@
 import type { Entry, Message, Sent } from '../api/types';
+import { canonicalEmoji } from '../text/identity';
 import { uuidv7 } from '../uuid';
 import type { Log } from './log.svelte';
 
@@ -39,7 +40,8 @@ export class Actions {
    * Sees to it that one's own reaction is there, or is not. It is shown at once and taken
    * back if that fails; who changes their mind meanwhile gets what they wanted last.
    */
-  async react(m: Message, emoji: string, on: boolean): Promise<void> {
+  async react(m: Message, picked: string, on: boolean): Promise<void> {
+    const emoji = canonicalEmoji(picked);
     const { conversation_id, seq } = m;
     const log = this.#o.log(conversation_id);
     const key = `${conversation_id} ${seq} ${emoji}`;

@@ -4,8 +4,9 @@ import type { Conversation, Entry } from '../api/types';
 import { t } from '../i18n';
 import { looking } from '../looking';
 import { isTold } from '../notify';
+import { cut } from '../text/graphemes';
 import { wanted } from '../turned-on';
-import { titleOf } from './conversations.svelte';
+import { other, titleOf } from './conversations.svelte';
 import type { Live } from './live.svelte';
 import { session } from './session.svelte';
 
@@ -95,13 +96,19 @@ export class Announcer {
     if (this.#over || read >= shown.seq!) await close(registration, () => true, id);
   }
 
+  /** As the list shows it, with the username of a person whose name is another one's too. */
+  #titleOf(c: Conversation): string {
+    const { me, people } = this.#live;
+    return (c.kind === 'direct' && people.label(other(c, me)?.user_id ?? '')) || titleOf(c, me);
+  }
+
   #payload(c: Conversation, e: Entry, count: number): Payload {
     const several = count > 1 ? t.push.several(count) : '';
     const unread = this.#live.conversations.told(Date.now());
     const about = { type: 'message', conversation_id: c.id, seq: e.seq, count, unread, tag: c.id, at: e.created_at, page: true };
     if (session.me?.push_content !== 'full') return { ...about, title: t.app, body: several || t.push.one };
-    const sender = c.kind === 'group' ? this.#live.people.name(e.sender_id) : '';
-    const text = (sender && `${sender}: `) + (e.body ?? '').slice(0, longest);
-    return { ...about, title: titleOf(c, this.#live.me), body: several ? `${several}\n${text}` : text };
+    const sender = c.kind === 'group' ? this.#live.people.label(e.sender_id) : '';
+    const text = (sender && `${sender}: `) + cut(e.body ?? '', longest);
+    return { ...about, title: this.#titleOf(c), body: several ? `${several}\n${text}` : text };
   }
 }

@@ -1,4 +1,6 @@
 import type { Entry, EntryKind, Message, Quote, Reaction } from '../api/types';
+import { cut } from '../text/graphemes';
+import { canonicalEmoji } from '../text/identity';
 
 // What later entries do to a message. Every one of them may come again, after others of
 // its kind too, as long as all of them come once more in order: then the outcome is the
@@ -15,7 +17,7 @@ const maxQuote = 200;
 export const quoteOf = (m: Message): Quote => ({
   seq: m.seq,
   sender_id: m.sender_id,
-  body: [...(m.body ?? '').slice(0, 2 * maxQuote)].slice(0, maxQuote).join(''),
+  body: cut(m.body ?? '', maxQuote),
   deleted: m.deleted ?? false,
 });
 
@@ -47,7 +49,7 @@ function act(m: Message, e: Entry): Message {
       return { ...rest, deleted: true };
     }
     default: {
-      const reactions = react(m.reactions ?? [], e.emoji ?? '', e.sender_id, e.kind === 'reaction_added');
+      const reactions = react(m.reactions ?? [], canonicalEmoji(e.emoji ?? ''), e.sender_id, e.kind === 'reaction_added');
       return reactions === m.reactions || (reactions.length === 0 && !m.reactions) ? m : { ...m, reactions };
     }
   }

@@ -1,5 +1,6 @@
 import { SvelteMap } from 'svelte/reactivity';
 import { asApiError } from '../api/errors';
+import { fold } from '../search';
 import type { Mentioned } from '../text/parse';
 
 export interface Person {
@@ -11,12 +12,17 @@ export interface Person {
 /** So many are asked for at once. */
 const batch = 100;
 
+/** Names with the same key are easily taken for each other. */
+const keyOf = (name: string): string => fold(name).replace(/\s+/g, ' ');
+
 /**
  * Who people are, by id. Whoever is asked for and not known is fetched, together with the
  * others asked for in the same moment; what shows their name follows by itself.
  */
 export class People {
   #known = new SvelteMap<string, Person>();
+  /** How many of them have a name, by its key. */
+  #namesakes = new SvelteMap<string, number>();
   #wanted = new Set<string>();
   #asked = new Set<string>();
   #failed = new Set<string>();
@@ -41,11 +47,23 @@ export class People {
     return this.get(id)?.display_name ?? '';
   }
 
+  /** The username of a person whose name another one has too, as in @ada; else empty. */
+  handle(id: string): string {
+    const person = this.get(id);
+    return person && this.#namesakes.get(keyOf(person.display_name))! > 1 ? `@${person.username}` : '';
+  }
+
+  /** What a person is called, with the username where the name is another one's too. */
+  label(id: string): string {
+    const handle = this.handle(id);
+    return handle ? `${this.name(id)} (${handle})` : this.name(id);
+  }
+
   /** Those of a message's mentions who are known by now, as the reader is shown them. */
   mentioned(ids: readonly string[] | undefined, me: string): Mentioned[] {
     return (ids ?? []).flatMap((id): Mentioned[] => {
       const person = this.get(id);
-      return person ? [{ id, username: person.username, name: person.display_name, me: id === me }] : [];
+      return person ? [{ id, username: person.username, name: this.label(id), me: id === me }] : [];
     });
   }
 
@@ -59,8 +77,16 @@ export class People {
   put(people: Iterable<Person>): void {
     for (const p of people) {
       const old = this.#known.get(p.id);
-      if (old?.display_name !== p.display_name || old.username !== p.username) this.#known.set(p.id, p);
+      if (old?.display_name === p.display_name && old.username === p.username) continue;
+      if (old) this.#count(old.display_name, -1);
+      this.#count(p.display_name, 1);
+      this.#known.set(p.id, p);
     }
+  }
+
+  #count(name: string, by: number): void {
+    const key = keyOf(name);
+    this.#namesakes.set(key, (this.#namesakes.get(key) ?? 0) + by);
   }
 
   async #ask(): Promise<void> {

@@ -1,3 +1,5 @@
+import { fold } from '../search';
+
 // People named in a text as @username.
 
 export interface Named {
@@ -51,13 +53,17 @@ export function completing(text: string, caret: number): { from: number; query: 
   return match ? { from: caret - match[1]!.length - 1, query: match[1]!.toLocaleLowerCase() } : null;
 }
 
+/** One ASCII letter is in the middle of most names; one of another script may be all of a given name. */
+const contains = (q: string): boolean => q.length > 1 || q > '\u007f';
+
 /** Those who fit, best first: by how the username begins, how a word of the name begins. */
 export function suggest<T extends Named & { display_name: string }>(people: readonly T[], query: string, limit: number): T[] {
+  const q = fold(query);
   const rank = (p: T): number => {
-    if (p.username.startsWith(query)) return 0;
-    const name = p.display_name.toLocaleLowerCase();
-    if (name.split(/\s+/).some((word) => word.startsWith(query))) return 1;
-    return query.length > 1 && (p.username.includes(query) || name.includes(query)) ? 2 : 3;
+    if (p.username.startsWith(q)) return 0;
+    const name = fold(p.display_name);
+    if (name.split(/\s+/).some((word) => word.startsWith(q))) return 1;
+    return contains(q) && (p.username.includes(q) || name.includes(q)) ? 2 : 3;
   };
   return people
     .map((p) => ({ p, r: rank(p) }))

@@ -1,4 +1,5 @@
 import { Lexer, Tokenizer, type MarkedToken, type Token, type Tokens } from 'marked';
+import { cut } from './graphemes';
 import { split, type Named } from './mentions';
 
 // What a message's text becomes: a tree of a few kinds of nodes that components render.
@@ -220,7 +221,7 @@ export function preview(text: string, people: readonly Mentioned[] = []): string
         return b.kind === 'quote' ? flat(b.blocks) : b.items.map(flat).join(' ');
       })
       .join(' ');
-  return flat(parse(text.slice(0, 400), people)).replace(/\s+/g, ' ').trim().slice(0, 200);
+  return cut(flat(parse(cut(text, 400), people)).replace(/\s+/g, ' ').trim(), 200);
 }
 
 const emoji = /^[\p{Extended_Pictographic}\p{Emoji_Modifier}\p{Regional_Indicator}\u{fe0f}\u{200d}\s]+$/u;

@@ -28,7 +28,7 @@ export function presenceOf(live: Live, user_id: string): Sign {
 export function typingIn(live: Live, c: Conversation, named = c.kind === 'group'): string {
   const who = live.typing.in(c.id);
   if (who.length === 0) return '';
-  return named ? t.presence.typingNamed(who.map((id) => shortName(live.people.name(id)))) : t.presence.typing;
+  return named ? t.presence.typingNamed(who.map((id) => shortNameOf(live, id))) : t.presence.typing;
 }
 
 /** There is little room, and who is meant is mostly clear: Ben for Ben Okri, but all of M. Curie. */
@@ -36,6 +36,9 @@ export function shortName(name: string): string {
   const first = name.split(' ', 1)[0]!;
   return first.length > 2 && !first.endsWith('.') ? first : name;
 }
+
+/** The same of a person; the username, if the name is another one's too. */
+export const shortNameOf = (live: Live, id: string): string => live.people.handle(id) || shortName(live.people.name(id));
 
 /** That a conversation is muted, and until when, if it is. */
 export function mutedUntil(c: Conversation): string {
