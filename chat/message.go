@@ -31,6 +31,8 @@ type Quote struct {
 	SenderID accounts.UserID `json:"sender_id"`
 	Body     string          `json:"body" doc:"The first 200 characters; an emoji is not cut in the middle"`
 	Deleted  bool            `json:"deleted"`
+	// Mentions are those of the message, by which clients show names in it.
+	Mentions []accounts.UserID `json:"mentions,omitempty" doc:"Of the message: the members it mentions"`
 }
 
 // Readable says that the entry of the alias a lies in a stretch of its conversation's log
@@ -60,12 +62,15 @@ const maxQuote = 200
 const MessageColumns = EntryColumns + `, f.actions,
     CASE WHEN e.reply_to IS NOT NULL THEN (
         SELECT json_build_object('seq', q.seq, 'sender_id', q.sender_id, 'deleted', q.body IS NULL,
-                   'body', left(coalesce(CASE WHEN q.body IS NOT NULL THEN (
-                       SELECT a.body FROM entries a
-                       WHERE a.conversation_id = q.conversation_id AND a.target_seq = q.seq AND a.kind = 'edit' AND ` + Readable + `
-                       ORDER BY a.seq DESC LIMIT 1) END, q.body, ''), 201))
+                   'body', left(coalesce(edited.body, q.body, ''), 201),
+                   'mentions', CASE WHEN q.body IS NOT NULL THEN
+                       CASE WHEN edited.body IS NOT NULL THEN edited.detail ELSE q.detail END -> 'mentions' END)
         FROM (SELECT * FROM entries a
-              WHERE a.conversation_id = e.conversation_id AND a.seq = e.reply_to AND ` + Readable + `) q) END`
+              WHERE a.conversation_id = e.conversation_id AND a.seq = e.reply_to AND ` + Readable + `) q
+        LEFT JOIN LATERAL (
+            SELECT a.body, a.detail FROM entries a
+            WHERE q.body IS NOT NULL AND a.conversation_id = q.conversation_id AND a.target_seq = q.seq AND a.kind = 'edit' AND ` + Readable + `
+            ORDER BY a.seq DESC LIMIT 1) edited ON true) END`
 
 // action is an entry that changed a message.
 type action struct {

@@ -329,7 +329,7 @@ func (m *model) rows(user accounts.UserID) (list []chat.Message) {
 		for _, q := range list {
 			if q.Seq == row.ReplyTo {
 				text := []rune(q.Body)
-				list[i].Quote = &chat.Quote{Seq: q.Seq, SenderID: q.SenderID, Body: string(text[:min(len(text), 200)]), Deleted: q.Deleted}
+				list[i].Quote = &chat.Quote{Seq: q.Seq, SenderID: q.SenderID, Body: string(text[:min(len(text), 200)]), Deleted: q.Deleted, Mentions: q.Mentions}
 			}
 		}
 	}

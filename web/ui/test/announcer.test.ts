@@ -113,6 +113,12 @@ describe('what comes to a page that nobody looks at', () => {
     expect(screen.texts).toEqual(['Climbers: You: text 8']);
   });
 
+  test('is shown without its markup, with the names of those whom it mentions', async () => {
+    announcer.hear(message(5, { body: '**Hi** @you, `x*y`\n- C:\\*.txt', mentions: [you] }));
+    await settled();
+    expect(screen.texts).toEqual(['You: Hi @You, x*y\n- C:\\*.txt']);
+  });
+
   test('says no more than it is to', async () => {
     say(undefined); // not known yet
     announcer.hear(message(5));

@@ -103,6 +103,14 @@ describe('a quote', () => {
     expect(after(rows, action(5, 'reaction_added', 1, { emoji: '👍' }))).toBe(rows);
   });
 
+  test('says whom the message mentions, and follows that too', () => {
+    const rows = [message(3, { reply_to: 1, quote: quoteOf(message(1, { mentions: ['ada'] })) })];
+    expect(rows[0]!.quote!.mentions).toEqual(['ada']);
+    const edited = after(rows, action(5, 'edit', 1, { body: message(1).body!, mentions: ['ben'] }));
+    expect(edited[0]!.quote!.mentions).toEqual(['ben']);
+    expect(after(edited, action(6, 'delete', 1))[0]!.quote).not.toHaveProperty('mentions');
+  });
+
   test('is short, and does not cut a character in two', () => {
     expect([...quoteOf(message(1, { body: '👍'.repeat(300) })).body]).toHaveLength(200);
     expect(quoteOf(message(1, { body: undefined, deleted: true }))).toEqual({ seq: 1, sender_id: you, body: '', deleted: true });

@@ -1,9 +1,12 @@
 // @vitest-environment node
+import { readFileSync } from 'node:fs';
 import { render } from 'svelte/server';
 import { describe, expect, test } from 'vitest';
-import { completing, named, split, suggest } from '../src/lib/text/mentions';
-import { preview, type Mentioned } from '../src/lib/text/parse';
+import { completing, named, suggest } from '../src/lib/text/mentions';
+import { parse, type Mentioned } from '../src/lib/text/parse';
+import { preview } from '../src/lib/text/plain';
 import Text from '../src/lib/text/Text.svelte';
+import { compact, type Short } from './tree';
 
 const ada = { id: 'a', username: 'ada', display_name: 'Ada Lovelace' };
 const adam = { id: 'am', username: 'ada.m', display_name: 'Adam Müller' };
@@ -21,21 +24,28 @@ describe('whom a text names', () => {
     ['(@ada)', ['a']],
     ['line\n@ada', ['a']],
     ['@adam @ad @nobody', []],
-    ['ada@ada @@ada x@ada /@ada', []],
+    ['ada@ada x@ada 1@ada .@ada %@ada +@ada -@ada', []],
     ['nobody', []],
   ])('%j', (text, want) => {
     expect(named(text, people)).toEqual(want);
   });
 
-  test('the rest of the text stays as it is', () => {
-    expect(split('a @ada. b', people)).toEqual(['a ', ada, '. b']);
-    expect(split('@ada', people)).toEqual([ada]);
-    expect(split('', people)).toEqual(['']);
-  });
-
   test('at most fifty, as the server stores', () => {
     const many = Array.from({ length: 60 }, (_, i) => ({ id: String(i), username: `u${i}` }));
     expect(named(many.map((p) => `@${p.username}`).join(' '), many)).toHaveLength(50);
+  });
+});
+
+describe('only mentions that are shown notify', () => {
+  const { members, cases } = JSON.parse(readFileSync(new URL('../../../testdata/text/mentions.json', import.meta.url), 'utf8')) as {
+    members: string[];
+    cases: { text: string; tree: Short[]; mentions: string[] }[];
+  };
+  const all = members.map((username) => ({ id: username, username }));
+
+  test.each(cases)('$text', ({ text, tree, mentions }) => {
+    expect(compact(parse(text, all))).toEqual(tree);
+    expect(named(text, all)).toEqual(mentions);
   });
 });
 
@@ -50,6 +60,20 @@ describe('completion', () => {
     ['me@ada', 6, null],
     ['hi', 2, null],
     ['@ada', 0, null],
+    ['你好@be', 5, { from: 2, query: 'be' }],
+    ['é@be', 4, { from: 1, query: 'be' }],
+    ['/@be', 4, { from: 1, query: 'be' }],
+    ['@@be', 4, { from: 1, query: 'be' }],
+    ['_@be', 4, { from: 1, query: 'be' }],
+    ['@_eve_', 6, { from: 0, query: '_eve_' }],
+    ['@你', 2, { from: 0, query: '你' }],
+    ['a_@be', 5, null],
+    ['5%@be', 5, null],
+    ['x.@be', 5, null],
+    ['+@be', 4, null],
+    ['-@be', 4, null],
+    ['@be then', 8, null],
+    [`@${'a'.repeat(33)}`, 34, null],
   ])('of %j at %i', (text, caret, want) => {
     expect(completing(text, caret)).toEqual(want);
   });

@@ -128,6 +128,8 @@ export interface Quote {
   sender_id: string;
   body: string;
   deleted: boolean;
+  /** The ids of the users whom the message mentions. Older servers do not say. */
+  mentions?: string[];
 }
 
 /** A message or a system entry as people see it, with what later entries did to it. */

@@ -5,6 +5,7 @@ import { t } from '../i18n';
 import { looking } from '../looking';
 import { isTold } from '../notify';
 import { cut } from '../text/graphemes';
+import { plain } from '../text/plain';
 import { wanted } from '../turned-on';
 import { other, titleOf } from './conversations.svelte';
 import type { Live } from './live.svelte';
@@ -108,7 +109,7 @@ export class Announcer {
     const about = { type: 'message', conversation_id: c.id, seq: e.seq, count, unread, tag: c.id, at: e.created_at, page: true };
     if (session.me?.push_content !== 'full') return { ...about, title: t.app, body: several || t.push.one };
     const sender = c.kind === 'group' ? this.#live.people.label(e.sender_id) : '';
-    const text = (sender && `${sender}: `) + cut(e.body ?? '', longest);
+    const text = (sender && `${sender}: `) + cut(plain(e.body ?? '', this.#live.people.mentioned(e.mentions, this.#live.me)), longest);
     return { ...about, title: this.#titleOf(c), body: several ? `${several}\n${text}` : text };
   }
 }

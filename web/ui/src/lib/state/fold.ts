@@ -19,6 +19,7 @@ export const quoteOf = (m: Message): Quote => ({
   sender_id: m.sender_id,
   body: cut(m.body ?? '', maxQuote),
   deleted: m.deleted ?? false,
+  ...(m.mentions?.length ? { mentions: m.mentions } : {}),
 });
 
 /** The rows after an action on one of them, which those that answer it quote. */
@@ -74,5 +75,6 @@ function requote(m: Message, e: Entry): Message {
 export function actOnQuote(q: Quote, e: Entry): Quote {
   if (q.deleted || (e.kind !== 'edit' && e.kind !== 'delete')) return q;
   const after = quoteOf({ ...e, seq: q.seq, sender_id: q.sender_id, deleted: e.kind === 'delete' });
-  return after.body === q.body && after.deleted === q.deleted ? q : after;
+  const same = after.body === q.body && after.deleted === q.deleted && String(after.mentions ?? '') === String(q.mentions ?? '');
+  return same ? q : after;
 }

@@ -1,56 +1,25 @@
 import { fold } from '../search';
+import { mentionsIn, parse } from './parse';
+import { mayMention, type Named } from './usernames';
 
-// People named in a text as @username.
-
-export interface Named {
-  id: string;
-  username: string;
-}
-
-/** A username after an @ that is not in the middle of a word or an address. */
-const at = /(?<![\p{L}\p{N}@._/-])@([a-z0-9._-]{2,32})/giu;
-
-/** The one meant by what follows an @; a full stop or dash after it may be the sentence's. */
-function find<T extends Named>(word: string, people: Map<string, T>): T | undefined {
-  for (let name = word.toLowerCase(); name.length >= 2; name = name.slice(0, -1)) {
-    const person = people.get(name);
-    if (person || !/[._-]$/.test(name)) return person;
-  }
-  return undefined;
-}
-
-const byUsername = <T extends Named>(people: readonly T[]): Map<string, T> => new Map(people.map((p) => [p.username.toLowerCase(), p]));
-
-/** The text in parts: as it is, and those people whom it names. */
-export function split<T extends Named>(text: string, people: readonly T[]): (string | T)[] {
-  if (people.length === 0 || !text.includes('@')) return [text];
-  const known = byUsername(people);
-  const parts: (string | T)[] = [];
-  let from = 0;
-  for (const match of text.matchAll(at)) {
-    const person = find(match[1]!, known);
-    if (!person) continue;
-    if (match.index > from) parts.push(text.slice(from, match.index));
-    parts.push(person);
-    from = match.index + 1 + person.username.length;
-  }
-  if (from < text.length || parts.length === 0) parts.push(text.slice(from));
-  return parts;
-}
+// Members whom a text being written names as @username.
 
 /** The server stores at most so many. */
-const most = 50;
+const maxMentions = 50;
 
-/** The ids of those whom a text names, each once. */
+/** The ids of the users whom the text shows as mentions, each once. */
 export function named(text: string, people: readonly Named[]): string[] {
-  const ids = split(text, people).flatMap((p) => (typeof p === 'string' ? [] : [p.id]));
-  return [...new Set(ids)].slice(0, most);
+  if (people.length === 0 || !text.includes('@')) return [];
+  const ids = mentionsIn(parse(text, people)).map((p) => p.id);
+  return [...new Set(ids)].slice(0, maxMentions);
 }
 
 /** What is being completed at the caret: where its @ is, and the letters after it. */
 export function completing(text: string, caret: number): { from: number; query: string } | null {
-  const match = /(?:^|[^\p{L}\p{N}@._/-])@([\p{L}\p{N}._-]{0,32})$/u.exec(text.slice(0, caret));
-  return match ? { from: caret - match[1]!.length - 1, query: match[1]!.toLocaleLowerCase() } : null;
+  const from = caret < 1 ? -1 : text.lastIndexOf('@', caret - 1);
+  const query = text.slice(from + 1, caret);
+  if (from < 0 || !/^[\p{L}\p{N}\p{M}._-]{0,32}$/u.test(query) || !mayMention(text, from)) return null;
+  return { from, query: query.toLocaleLowerCase() };
 }
 
 /** One ASCII letter is in the middle of most names; one of another script may be all of a given name. */

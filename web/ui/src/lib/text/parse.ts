@@ -1,234 +1,233 @@
-import { Lexer, Tokenizer, type MarkedToken, type Token, type Tokens } from 'marked';
-import { cut } from './graphemes';
-import { split, type Named } from './mentions';
+import { readLine, type Inline, type Mentioned, type Reading } from './inline';
+import { byUsername, type Named } from './usernames';
 
-// What a message's text becomes: a tree of a few kinds of nodes that components render.
-// There is no way from here to HTML.
+// What a message's text becomes: a tree of a few kinds of nodes, which components render
+// (docs/TEXT.md has the grammar). There is no way from here to HTML. What is not plainly
+// markup stays as it was typed.
+//
+// Invariant: the steps taken, and the depth of the tree, do not grow faster than the text and
+// not at all with it. Tests count the steps.
 
-/** Somebody whom a message names, as the reader is shown them. */
-export interface Mentioned extends Named {
-  name: string;
-  /** The reader. */
-  me: boolean;
+export type { Inline, Mentioned } from './inline';
+
+export type Block<P extends Named = Mentioned> =
+  | { kind: 'text'; lines: Inline<P>[][] }
+  | { kind: 'code'; text: string; language?: string }
+  | { kind: 'quote'; blocks: Block<P>[] }
+  | { kind: 'list'; items: Item<P>[] };
+
+export interface Item<P extends Named = Mentioned> {
+  /** What stands before it: a bullet, or what was typed. */
+  marker: string;
+  /** How far in it is, from 0. */
+  level: number;
+  lines: Inline<P>[][];
 }
 
-export type Inline =
-  | { kind: 'text'; text: string }
-  | { kind: 'mention'; person: Mentioned }
-  | { kind: 'code'; text: string }
-  | { kind: 'break' }
-  | { kind: 'strong'; inlines: Inline[] }
-  | { kind: 'em'; inlines: Inline[] }
-  | { kind: 'del'; inlines: Inline[] }
-  | { kind: 'link'; href: string; inlines: Inline[] };
+/** Quotes in quotes, and lists in lists, beyond this stay as they were typed. */
+const maxDepth = 4;
 
-export type Block =
-  | { kind: 'text'; inlines: Inline[] }
-  | { kind: 'code'; text: string }
-  | { kind: 'quote'; blocks: Block[] }
-  | { kind: 'list'; start: number | null; items: Block[][] };
+/** Never throws: what cannot be understood is text. People are those whom it may mention. */
+export function parse<P extends Named = Mentioned>(text: string, people: readonly P[] = [], o: { cut?: boolean } = {}): Block<P>[] {
+  return parseCounted(text, people, o).blocks;
+}
 
-/** Nesting beyond this is shown as it was typed. */
-const maxDepth = 8;
+/** The same, with the number of steps that it took. */
+export function parseCounted<P extends Named>(text: string, people: readonly P[] = [], o: { cut?: boolean } = {}): { blocks: Block<P>[]; steps: number } {
+  const reading: Reading<P> = { people: byUsername(people), steps: text.length };
+  const lines = text.split(/\r\n|\n|\r/);
+  while (lines.length > 1 && isBlank(lines.at(-1)!)) lines.pop();
+  const first = lines.findIndex((l) => !isBlank(l));
+  const blocks = new Blocks(lines.slice(Math.max(0, first)), reading, 0, o.cut ?? false).read();
+  return { blocks, steps: reading.steps };
+}
 
-// Chat is not a document: what nobody means as markup in a message stays text.
-class ChatTokenizer extends Tokenizer {
-  override code(): undefined {} // by indentation; fences work
-  override heading(): undefined {}
-  override lheading(): undefined {}
-  override hr(): undefined {}
-  override table(): undefined {}
-  override html(): undefined {}
-  override tag(): undefined {}
-  override def(): undefined {}
-  override reflink(): undefined {}
+const isBlank = (line: string | undefined): boolean => line?.trim() === '';
 
-  /** Only lines that begin with > belong to a quote: the line after it is the answer. */
-  override blockquote(src: string): Tokens.Blockquote | undefined {
-    const raw = /^(?: {0,3}>[^\n]*(?:\n|$))+/.exec(src)?.[0];
-    if (!raw) return undefined;
-    const text = raw.replace(/^ {0,3}> ?/gm, '').trimEnd();
-    return { type: 'blockquote', raw, text, tokens: this.lexer.blockTokens(text) };
+/** A line that begins an item of a list. */
+interface Start {
+  indent: number;
+  marker: string;
+  text: string;
+}
+
+class Blocks<P extends Named> {
+  #lines: string[];
+  #reading: Reading<P>;
+  #depth: number;
+  #cut: boolean;
+  #all: Block<P>[] = [];
+  /** Lines of text that are not in a block yet. */
+  #text: string[] = [];
+  /** Of each line, the longest run of backticks that ends it or a later one. */
+  #fences: number[] = [];
+
+  constructor(lines: string[], reading: Reading<P>, depth: number, cut: boolean) {
+    this.#lines = lines;
+    this.#reading = reading;
+    this.#depth = depth;
+    this.#cut = cut;
   }
-}
 
-/** Could the text hold markup at all? Most messages do not, and skip the lexer. */
-const markup = /[*_~`[<\\]|^[ \t]*(?:>|[-+]\s|\d+[.)]\s)|:\/\/|www\.|@/m;
-
-/**
- * Texts made to be slow: markers by the thousand make the lexer quadratic, deep nesting
- * overflows its stack. They are shown as they were typed.
- */
-function hostile(text: string): boolean {
-  return (text.match(/[*_~[\]<]/g)?.length ?? 0) > 2000 || /^[ \t]*(?:(?:>|[-*+]|\d+[.)])[ \t]*){12}/m.test(text);
-}
-
-/** Never throws: what cannot be understood is text. People are those whom it may name. */
-export function parse(text: string, people: readonly Mentioned[] = []): Block[] {
-  const blocks = parseMarkup(text);
-  return people.length > 0 ? blocks.map((b) => nameInBlock(b, people)) : blocks;
-}
-
-function nameInBlock(b: Block, people: readonly Mentioned[]): Block {
-  switch (b.kind) {
-    case 'text':
-      return { ...b, inlines: nameIn(b.inlines, people) };
-    case 'quote':
-      return { ...b, blocks: b.blocks.map((c) => nameInBlock(c, people)) };
-    case 'list':
-      return { ...b, items: b.items.map((item) => item.map((c) => nameInBlock(c, people))) };
-    default:
-      return b;
-  }
-}
-
-function nameIn(inlines: Inline[], people: readonly Mentioned[]): Inline[] {
-  return inlines.flatMap((i): Inline[] => {
-    if (i.kind === 'text') {
-      return split(i.text, people).map((part) => (typeof part === 'string' ? { kind: 'text', text: part } : { kind: 'mention', person: part }));
+  read(): Block<P>[] {
+    const lines = this.#lines;
+    for (let i = lines.length - 1; i >= 0; i--) this.#fences[i] = Math.max(this.#ticks(lines[i]!), this.#fences[i + 1] ?? 0);
+    for (let i = 0; i < lines.length; ) {
+      const next = this.#block(i);
+      if (next === i) this.#text.push(lines[i++]!);
+      else i = next;
     }
-    return i.kind === 'strong' || i.kind === 'em' || i.kind === 'del' ? [{ ...i, inlines: nameIn(i.inlines, people) }] : [i];
-  });
-}
-
-function parseMarkup(text: string): Block[] {
-  if (!markup.test(text) || hostile(text)) return [plain(text)];
-  try {
-    const lexer = new Lexer({ gfm: true, breaks: true, tokenizer: new ChatTokenizer() });
-    const blocks = toBlocks(lexer.lex(text), 0);
-    return blocks.length > 0 ? blocks : [plain(text)];
-  } catch {
-    return [plain(text)];
+    this.#flush(true);
+    return this.#all;
   }
-}
 
-/** Text as it was typed. Line breaks are kept by the style sheet. */
-const plain = (text: string): Block => ({ kind: 'text', inlines: [{ kind: 'text', text }] });
-
-function toBlocks(tokens: Token[], depth: number): Block[] {
-  const blocks: Block[] = [];
-  let gap = true; // a blank line, or the beginning: text starts a paragraph
-  const addText = (inlines: Inline[]): void => {
-    const last = blocks.at(-1);
-    if (!gap && last?.kind === 'text') last.inlines.push({ kind: 'break' }, ...inlines);
-    else blocks.push({ kind: 'text', inlines });
-    gap = false;
-  };
-  for (const token of tokens as MarkedToken[]) {
-    if (token.type === 'space') {
-      gap = true;
-    } else if (token.type === 'code') {
-      blocks.push({ kind: 'code', text: token.text });
-    } else if (token.type === 'blockquote' && depth < maxDepth) {
-      blocks.push({ kind: 'quote', blocks: toBlocks(token.tokens, depth + 1) });
-    } else if (token.type === 'list' && depth < maxDepth) {
-      blocks.push({
-        kind: 'list',
-        start: token.ordered ? Number(token.start) || 0 : null,
-        items: token.items.map((item) => toBlocks(item.tokens, depth + 1)),
-      });
-    } else if (token.type === 'checkbox') {
-      addText([{ kind: 'text', text: token.raw }]);
-      continue; // its text follows on the same line
-    } else if ((token.type === 'paragraph' || token.type === 'text') && token.tokens) {
-      const inlines = toInlines(token.tokens, 0);
-      const last = blocks.at(-1);
-      if (last?.kind === 'text' && !gap && endsOpen(last.inlines)) last.inlines.push(...inlines);
-      else addText(inlines);
-    } else {
-      addText([{ kind: 'text', text: token.raw.replace(/\n+$/, '') }]);
-    }
+  /** Reads the block that begins with a line, if it is not text, and gives the line after it. */
+  #block(i: number): number {
+    const line = this.#lines[i]!;
+    this.#reading.steps += line.length + 1;
+    if (line.startsWith('```')) return this.#code(i);
+    if (line.startsWith('> ')) return this.#quote(i);
+    const table = this.#table(i);
+    if (table > i) return table;
+    return startOf(line) ? this.#list(i) : i;
   }
-  return blocks;
-}
 
-/** Ends in a checkbox, after which there is no line break. */
-function endsOpen(inlines: Inline[]): boolean {
-  const last = inlines.at(-1);
-  return last?.kind === 'text' && /^\[[ xX]\] $/.test(last.text);
-}
+  #push(block: Block<P>): void {
+    this.#flush(false);
+    this.#all.push(block);
+  }
 
-function toInlines(tokens: Token[], depth: number): Inline[] {
-  const inlines: Inline[] = [];
-  const addText = (text: string): void => {
-    const last = inlines.at(-1);
-    if (last?.kind === 'text') last.text += text;
-    else inlines.push({ kind: 'text', text });
-  };
-  for (const token of tokens as MarkedToken[]) {
-    switch (token.type) {
-      case 'strong':
-      case 'em':
-      case 'del':
-        if (depth < maxDepth) inlines.push({ kind: token.type, inlines: toInlines(token.tokens, depth + 1) });
-        else addText(token.raw);
-        break;
-      case 'codespan':
-        inlines.push({ kind: 'code', text: token.text });
-        break;
-      case 'br':
-        inlines.push({ kind: 'break' });
-        break;
-      case 'link':
-      case 'image': {
-        const href = safeHref(token.href);
-        if (href === null) addText(token.raw);
-        else if (token.type === 'image') inlines.push({ kind: 'link', href, inlines: [{ kind: 'text', text: token.text || href }] });
-        else inlines.push({ kind: 'link', href, inlines: toInlines(token.tokens, depth + 1) });
-        break;
+  /** Lines of text become a block. One blank line beside another block is the space between them. */
+  #flush(last: boolean): void {
+    const lines = this.#text;
+    this.#text = [];
+    if (this.#all.length > 0 && isBlank(lines[0])) lines.shift();
+    if (!last && isBlank(lines.at(-1))) lines.pop();
+    if (lines.length === 0 && (this.#all.length > 0 || !last)) return;
+    this.#all.push({ kind: 'text', lines: lines.map((line, i) => readLine(line, this.#reading, { cut: this.#cut && last && i === lines.length - 1 })) });
+  }
+
+  /** How many backticks end a line: three or more, else 0. */
+  #ticks(line: string): number {
+    const end = line.trimEnd().length;
+    let from = end;
+    while (line[from - 1] === '`') from--;
+    this.#reading.steps += line.length - from;
+    return end - from >= 3 ? end - from : 0;
+  }
+
+  /**
+   * Code between fences. The last one may also end the last line of the code. Without it all
+   * that follows is code, if the first one stands alone.
+   */
+  #code(i: number): number {
+    const lines = this.#lines;
+    const [, fence, info] = /^(`+)(.*)$/.exec(lines[i]!)!;
+    const length = fence!.length;
+    if (info!.includes('`')) return i;
+    const alone = /^[\w+#.-]{0,32}\s*$/.test(info!);
+    const closed = (this.#fences[i + 1] ?? 0) >= length;
+    if (!closed && !(alone && i + 1 < lines.length)) return i;
+    const code = alone ? [] : [info!.replace(/^ /, '')];
+    let j = i + 1;
+    for (; j < lines.length; j++) {
+      const line = lines[j]!;
+      this.#reading.steps += line.length + 1;
+      const ticks = this.#ticks(line);
+      if (ticks < length) {
+        code.push(line);
+        continue;
       }
-      case 'text':
-      case 'escape':
-        addText(token.text);
-        break;
-      default:
-        addText(token.raw);
+      const rest = line.trimEnd().slice(0, -ticks);
+      if (rest.trim() !== '') code.push(rest);
+      j++;
+      break;
     }
+    if (code.every(isBlank)) {
+      for (let k = i; k < j; k++) this.#text.push(lines[k]!);
+      return j;
+    }
+    const language = alone ? info!.trim() : '';
+    this.#push({ kind: 'code', text: code.join('\n'), ...(language && { language }) });
+    return j;
   }
-  return inlines;
-}
 
-/** The address, if it is one that a click may open: never script, never relative to us. */
-export function safeHref(href: string): string | null {
-  try {
-    const url = new URL(href);
-    return ['http:', 'https:', 'mailto:'].includes(url.protocol) ? url.href : null;
-  } catch {
-    return null;
+  /** Lines that begin with "> ", and those of > alone after them. */
+  #quote(i: number): number {
+    const lines = this.#lines;
+    if (this.#depth >= maxDepth || isBlank(lines[i]!.slice(2))) return i;
+    const own: string[] = [];
+    let j = i;
+    for (; j < lines.length && (lines[j]!.startsWith('> ') || lines[j]!.trimEnd() === '>'); j++) {
+      own.push(lines[j]!.slice(2));
+      this.#reading.steps += lines[j]!.length + 1;
+    }
+    while (isBlank(own.at(-1))) own.pop();
+    this.#push({ kind: 'quote', blocks: new Blocks(own, this.#reading, this.#depth + 1, this.#cut && j === lines.length).read() });
+    return j;
+  }
+
+  /** A table stays as typed, in letters of one width. */
+  #table(i: number): number {
+    const lines = this.#lines;
+    const rule = lines[i + 1];
+    if (!lines[i]!.includes('|') || !rule || !/^[\s|:-]*$/.test(rule) || !rule.includes('|') || !rule.includes('---')) return i;
+    let j = i + 2;
+    while (lines[j]?.includes('|')) j++;
+    const text = lines.slice(i, j).join('\n');
+    this.#reading.steps += text.length;
+    this.#push({ kind: 'code', text });
+    return j;
+  }
+
+  /** Two items or more, each on a line; further lines of an item are indented. */
+  #list(i: number): number {
+    const lines = this.#lines;
+    const starts: (Start & { more: string[] })[] = [];
+    let j = i;
+    for (; j < lines.length; j++) {
+      const line = lines[j]!;
+      this.#reading.steps += line.length + 1;
+      const start = startOf(line);
+      if (start && (starts.length > 0 || start.indent < 4)) starts.push({ ...start, more: [] });
+      else if (starts.length > 0 && /^(?: {2}|\t)\s*\S/.test(line)) starts.at(-1)!.more.push(line.trimStart());
+      else break;
+    }
+    if (starts.length < 2) return i;
+    const bullets = starts.every(isPlainItem);
+    const indents: number[] = [];
+    const items = starts.map(({ indent, marker, text, more }): Item<P> => {
+      while (indents.length > 1 && indents.at(-1)! > indent) indents.pop();
+      if (indents.length === 0 || (indent > indents.at(-1)! + 1 && indents.length < maxDepth)) indents.push(indent);
+      return {
+        marker: bullets && '-*'.includes(marker) ? '•' : marker,
+        level: indents.length - 1,
+        lines: [text, ...more].map((line) => readLine(line, this.#reading)),
+      };
+    });
+    this.#push({ kind: 'list', items });
+    return j;
   }
 }
 
-/** The text on one line without its markup, for a list. At most 200 characters. */
-export function preview(text: string, people: readonly Mentioned[] = []): string {
-  const flatInlines = (inlines: Inline[]): string =>
-    inlines
-      .map((i) => {
-        if (i.kind === 'text' || i.kind === 'code') return i.text;
-        if (i.kind === 'mention') return `@${i.person.name}`;
-        return i.kind === 'break' ? ' ' : flatInlines(i.inlines);
-      })
-      .join('');
-  // What is quoted was said before; what counts is the answer.
-  const answer = (blocks: Block[]): Block[] => {
-    const own = blocks.filter((b) => b.kind !== 'quote');
-    return own.length > 0 ? own : blocks;
-  };
-  const flat = (blocks: Block[]): string =>
-    answer(blocks)
-      .map((b) => {
-        if (b.kind === 'text') return flatInlines(b.inlines);
-        if (b.kind === 'code') return b.text;
-        return b.kind === 'quote' ? flat(b.blocks) : b.items.map(flat).join(' ');
-      })
-      .join(' ');
-  return cut(flat(parse(cut(text, 400), people)).replace(/\s+/g, ' ').trim(), 200);
+function startOf(line: string): Start | undefined {
+  const match = /^([ \t]*)([-*+•]|\d{1,9}[.)])[ \t](?=[ \t]*\S)/.exec(line);
+  if (!match) return undefined;
+  const [all, indent, marker] = match;
+  return { indent: indent!.replaceAll('\t', '    ').length, marker: marker!, text: line.slice(all.length) };
 }
 
-const emoji = /^[\p{Extended_Pictographic}\p{Emoji_Modifier}\p{Regional_Indicator}\u{fe0f}\u{200d}\s]+$/u;
+/** Is its dash or star a bullet? It may also be a minus, a part of a sum, or stand beside a plus. */
+const isPlainItem = ({ marker, text }: Start): boolean =>
+  marker !== '+' && (!'-*'.includes(marker) || (!/^\s*(?:[\p{N}\p{Sc}.,°%+=<>|±×÷/-]|~(?!~))/u.test(text) && !(marker === '*' && /[^*]\*$/.test(text))));
 
-/** Nothing but one to three emoji, which are shown large. */
-export function isJumbo(text: string): boolean {
-  if (text.length > 40 || !emoji.test(text)) return false;
-  const count = [...new Intl.Segmenter().segment(text.replace(/\s/g, ''))].length;
-  return count >= 1 && count <= 3;
+/** The users whom it shows as mentions, in order. */
+export function mentionsIn<P extends Named>(blocks: readonly Block<P>[]): P[] {
+  const inLine = (inlines: readonly Inline<P>[]): P[] =>
+    inlines.flatMap((i) => (i.kind === 'mention' ? [i.person] : 'inlines' in i ? inLine(i.inlines) : []));
+  return blocks.flatMap((b) => {
+    if (b.kind === 'text') return b.lines.flatMap(inLine);
+    if (b.kind === 'quote') return mentionsIn(b.blocks);
+    return b.kind === 'list' ? b.items.flatMap((item) => item.lines.flatMap(inLine)) : [];
+  });
 }
