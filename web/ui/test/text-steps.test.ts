@@ -8,7 +8,7 @@ import { parseCounted } from '../src/lib/text/parse';
 /** The longest message, in characters. */
 const longest = 16_384;
 /** Steps for each character, at most. */
-const most = 24;
+const most = 16;
 /** How deep a tree is: five quotes or a list, and bold, italic twice and struck in a label. */
 const deepest = 14;
 

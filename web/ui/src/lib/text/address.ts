@@ -16,9 +16,8 @@ const closings = ')]}';
 
 /** Never part of an address: shapes that a sentence puts beside one, and characters without a shape. */
 function endsAddress(c: string): boolean {
-  if (c === '' || isSpace(c) || '<>"`\\|^'.includes(c)) return true;
+  if (c < '\u0080') return c < '!' || '<>"`\\|^\u007f'.includes(c);
   if (c === '\u200c' || c === '\u200d') return false; // between letters of Persian and others
-  if (c < '\u0080') return c < '!' || c === '\u007f';
   if ('·・･׳״־'.includes(c)) return false; // in words and names
   return !isLetter(c) || hidden.test(c);
 }
@@ -64,9 +63,7 @@ export class Line {
     const { text } = this;
     const next = new Int32Array(text.length + 1).fill(text.length);
     for (let j = text.length - 1; j >= 0; j--, this.steps++) {
-      const low = text.charCodeAt(j);
-      const paired = low >= 0xdc00 && low <= 0xdfff;
-      next[j] = stops(paired ? before(text, j + 1) : at(text, j)) ? j : next[j + 1]!;
+      next[j] = stops(text.charCodeAt(j) < 128 ? text[j]! : before(text, j + 1)) ? j : next[j + 1]!;
     }
     return next;
   }
@@ -165,8 +162,11 @@ function leadsTo(typed: string): Omit<Address, 'end'> {
   if (href === null) return { href };
   const url = new URL(href);
   if (url.username !== '' || url.password !== '' || url.hostname === '') return { href: null };
-  const host = /^https?:\/\/(\[[^\]]*\]|[^/?#:]*)/i.exec(typed)?.[1]?.toLowerCase() ?? '';
+  const named = /^https?:\/\/(\[[^\]]*\]|[^/?#:]*)/i.exec(typed)?.[1] ?? '';
+  const host = named.toLowerCase();
   if (/[^\p{L}\p{N}\p{M}._[\]:-]/u.test(host) || hidden.test(host)) return { href: null };
+  // A capital I among small letters looks like a small L.
+  if (/I/.test(named) && /[a-z].*\./.test(named)) return { href, target: url.host };
   const plain = host === url.hostname || (!/^[\x00-\x7f]*$/.test(host) && !mayDeceive(host));
   return plain ? { href } : { href, target: url.host };
 }

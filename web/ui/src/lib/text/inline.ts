@@ -41,6 +41,15 @@ interface Opener {
   substance: number;
 }
 
+// What an ASCII character may be: the first look at it decides most.
+const special = 1;
+const substance = 2;
+const space = 4;
+const ascii = Uint8Array.from({ length: 128 }, (_, code) => {
+  const c = String.fromCharCode(code);
+  return (/[`*_~[@hwm]/i.test(c) ? special : 0) | (/[a-z0-9]/i.test(c) ? substance : 0) | (code <= 32 ? space : 0);
+});
+
 /** Reads a line. In a label neither links nor mentions are looked for. Cut says that the text went on. */
 export function readLine<P extends Named>(text: string, reading: Reading<P>, o: { label?: boolean; cut?: boolean } = {}): Inline<P>[] {
   return new Reader(new Line(text), reading, o.label ?? false).read(o.cut ?? false);
@@ -73,20 +82,20 @@ class Reader<P extends Named> {
     const s = this.#s;
     for (let i = 0; i < s.length; ) {
       this.#line.steps++;
-      const to = this.#special(i);
-      if (to > i) {
-        i = to;
+      const code = s.charCodeAt(i);
+      if (code >= 128) {
+        const c = at(s, i);
+        if (!isSpace(c)) this.#substance++;
+        i += c.length;
         continue;
       }
-      if (s[i]! < '\u0080') {
-        if (/[A-Za-z0-9]/.test(s[i]!)) this.#substance++;
-        if (s[i]! <= ' ') this.#word = i + 1;
+      const is = ascii[code]!;
+      const to = is & special ? this.#special(i) : i;
+      if (to === i) {
+        if (is & substance) this.#substance++;
+        if (is & space) this.#word = i + 1;
         i++;
-        continue;
-      }
-      const c = at(s, i);
-      if (!isSpace(c)) this.#substance++;
-      i += c.length;
+      } else i = to;
     }
     this.#flush(s.length);
     if (cut) while (this.#open.length > 0) this.#cut();
