@@ -35,6 +35,10 @@ func (g *gates) sweepAdmitted(ctx context.Context, since time.Duration) error {
 			return err
 		}
 		for _, a := range page {
+			if a.hidden {
+				g.await(a)
+				continue
+			}
 			late := g.missing(a)
 			if len(late) == 0 {
 				continue
@@ -92,6 +96,8 @@ func (g *gates) hand(a admission, conns []*hub.Conn, hello []byte, entries []Ent
 	if gt.gone > a.last || gt.delivered < a.joined {
 		return true // the next sweep asks again who is in
 	}
+	// The first message of a direct conversation may have let them in meanwhile.
+	conns = slices.DeleteFunc(slices.Clone(conns), func(c *hub.Conn) bool { return g.s.byConv.Has(a.id, c) })
 	for _, e := range entries {
 		if e.Seq > gt.delivered {
 			break

@@ -37,10 +37,10 @@ func TestAcrossReplicas(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	one.send(ann, c.ID, "hello")
 	if f := b.next(); f.Type != "conversation" || decode[Conversation](t, f.Data).ID != c.ID {
 		t.Fatalf("ben gets %s %s", f.Type, f.Data)
 	}
-	one.send(ann, c.ID, "hello")
 	for want := Seq(1); want <= 2; want++ {
 		if got := b.entry(); got.ConversationID != c.ID || got.Seq != want {
 			t.Fatalf("ben gets %+v, not entry %d", got, want)

@@ -74,6 +74,8 @@ type Service struct {
 	faces  *store.Topic[ConversationID, struct{}] // whose looks changed without an entry
 	// settings are the views of conversations that their owners changed for themselves.
 	settings *store.Topic[mine, struct{}]
+	// reveals are hidden direct conversations that their other side opened.
+	reveals *store.Topic[mine, struct{}]
 	// profiles are the people whose names or roles changed.
 	profiles *store.Topic[accounts.UserID, struct{}]
 	writers  []*writer
@@ -129,6 +131,11 @@ func New(cfg Config) *Service {
 	s.settings = store.NewTopic(cfg.Bus, "settings", store.Same, func(m mine, _ struct{}) {
 		if s.byUser.Any(m.User) {
 			s.errand(func(ctx context.Context) { s.showSettings(ctx, m) })
+		}
+	})
+	s.reveals = store.NewTopic(cfg.Bus, "reveal", store.Same, func(m mine, _ struct{}) {
+		if s.byUser.Any(m.User) {
+			nudge(s.gates.admit)
 		}
 	})
 	for range writerCount {

@@ -38,28 +38,36 @@ type Conversation struct {
 }
 
 // OpenDirect gives the direct conversation of two people and makes it if there is none;
-// also when both do so at once there is exactly one. Errors: ErrWithOneself, ErrNoUser.
+// also when both do so at once there is exactly one. From the other side it is hidden until
+// its first message, or until that side opens it too. Errors: ErrWithOneself, ErrNoUser.
 func (s *Service) OpenDirect(ctx context.Context, me, other accounts.UserID) (Conversation, error) {
 	if me == other {
 		return Conversation{}, ErrWithOneself
 	}
-	id, found, err := s.q.direct(ctx, me, other)
+	id, found, hidden, err := s.q.direct(ctx, me, other)
 	if err != nil {
 		return Conversation{}, fmt.Errorf("find a direct conversation: %w", err)
 	}
 	// From here on nothing stops halfway because who asked is gone.
 	ctx = context.WithoutCancel(ctx)
 	if !found {
-		if id, err = s.createDirect(ctx, me, other); err != nil {
+		if id, hidden, err = s.createDirect(ctx, me, other); err != nil {
+			return Conversation{}, err
+		}
+	}
+	if hidden {
+		if err := s.reveal(ctx, mine{me, id}); err != nil {
 			return Conversation{}, err
 		}
 	}
 	return s.Conversation(ctx, me, id)
 }
 
-func (s *Service) createDirect(ctx context.Context, me, other accounts.UserID) (ConversationID, error) {
-	id := store.NewID[Conversation]()
-	err := s.cfg.DB.InTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
+// createDirect gives the new conversation, or the one that the other side made meanwhile, and
+// whether that is hidden from me.
+func (s *Service) createDirect(ctx context.Context, me, other accounts.UserID) (id ConversationID, hidden bool, err error) {
+	id = store.NewID[Conversation]()
+	err = s.cfg.DB.InTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		q := queries{tx}
 		if err := q.areActive(ctx, other); err != nil {
 			return err
@@ -69,33 +77,33 @@ func (s *Service) createDirect(ctx context.Context, me, other accounts.UserID) (
 			return fmt.Errorf("create a direct conversation: %w", err)
 		}
 		if !made {
-			if id, _, err = q.direct(ctx, me, other); err != nil {
+			if id, _, hidden, err = q.direct(ctx, me, other); err != nil {
 				return fmt.Errorf("find the direct conversation made meanwhile: %w", err)
 			}
 			return nil
 		}
 		pair := []accounts.UserID{me, other}
-		return begin(ctx, q, &s.gates, id, pair, []MemberRole{RoleMember, RoleMember}, Detail{UserIDs: pair})
+		return begin(ctx, q, &s.gates, id, pair, []MemberRole{RoleMember, RoleMember}, other, Detail{UserIDs: pair})
 	})
 	if store.Transient(err) {
 		// The commit may have happened and only its answer been lost.
 		s.gates.doubt()
-		if known, found, lookup := s.q.direct(ctx, me, other); lookup == nil && found {
-			id, err = known, nil
+		if known, found, isHidden, lookup := s.q.direct(ctx, me, other); lookup == nil && found {
+			id, hidden, err = known, isHidden, nil
 		}
 	}
 	if err == nil {
 		s.gates.deliverFirst(ctx, id) // also somebody else's, made meanwhile
 	}
-	return id, err
+	return id, hidden, err
 }
 
 // begin adds the first members and the first entry, by the first of them, to a new
-// conversation. Its gate is there before anybody can see the conversation: whoever is
+// conversation, which is hidden from one of them, if any, until its first message. Its gate is there before anybody can see the conversation: whoever is
 // connected then gets that entry through it, and with it everything after.
-func begin(ctx context.Context, q queries, g *gates, id ConversationID, members []accounts.UserID, roles []MemberRole, d Detail) error {
+func begin(ctx context.Context, q queries, g *gates, id ConversationID, members []accounts.UserID, roles []MemberRole, hidden accounts.UserID, d Detail) error {
 	g.watch(id, 0)
-	if err := q.insertMembers(ctx, id, members, roles, 1, 0); err != nil {
+	if err := q.insertMembers(ctx, id, members, roles, 1, 0, hidden); err != nil {
 		return fmt.Errorf("add the members: %w", err)
 	}
 	if _, err := q.insertEntries(ctx, id, members[0], 1, []Kind{KindCreated}, []Detail{d}); err != nil {

@@ -37,6 +37,7 @@ func TestLiveDelivery(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	b.send(ben, c.ID, "hello")
 	if f := eve.next(); f.Type != "conversation" || decode[Conversation](t, f.Data).ID != c.ID {
 		t.Fatalf("eve got %s", f.Type)
 	}

@@ -268,21 +268,21 @@ func TestAdmittedBeforeTheGate(t *testing.T) {
 	}
 }
 
-// The others are told also if who opened the conversation is gone by then.
-func TestOthersAreTold(t *testing.T) {
+// All connections of the user get a conversation also if the request that opened it is gone by then.
+func TestOpenedConversationIsDelivered(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	ann, ben := b.user("ann"), b.user("ben")
-	c := b.connect(ben)
-	id, err := b.createDirect(t.Context(), ann, ben) // and nothing is read for her any more
+	c := b.connect(ann)
+	id, _, err := b.createDirect(t.Context(), ann, ben) // and nothing is read for her any more
 	if err != nil {
 		t.Fatal(err)
 	}
 	if f := c.next(); f.Type != "conversation" {
-		t.Fatalf("ben got %s", f.Type)
+		t.Fatalf("ann got %s", f.Type)
 	}
 	if e := c.entry(); e.Kind != KindCreated || e.ConversationID != id {
-		t.Fatalf("ben got %+v", e)
+		t.Fatalf("ann got %+v", e)
 	}
 }
 

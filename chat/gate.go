@@ -25,6 +25,7 @@ type gates struct {
 	// doubts is how many more sweeps there are to be, because a hint may have been missed.
 	doubts atomic.Int32
 	look   chan struct{} // holds one when the next sweep should be at once
+	admit  chan struct{} // holds one when somebody was let in without an entry
 
 	mu     sync.Mutex    // guards behind
 	behind []behind      // whose holes are to be read
@@ -45,6 +46,9 @@ type gate struct {
 	gone      Seq        // who was a member before this entry may not be one any more
 	reading   bool       // a hole is being read, or will be
 	idle      bool       // nobody was interested when prune last came by
+
+	// waiting is the member whom a direct conversation is hidden from before its first message.
+	waiting accounts.UserID
 }
 
 // hint says that the log of a conversation reaches Seq.
@@ -78,7 +82,7 @@ func hintOf(entries []Entry) hint {
 
 func (g *gates) init(s *Service) {
 	g.s = s
-	g.look, g.read = make(chan struct{}, 1), make(chan struct{}, 1)
+	g.look, g.admit, g.read = make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1)
 	for i := range g.shards {
 		g.shards[i].gates = make(map[ConversationID]*gate)
 	}
@@ -125,11 +129,16 @@ func (g *gates) locked(id ConversationID, last Seq) *gate {
 //
 // A membership may be ahead of the gate: then the connection would get entries from before
 // it, and is left to the entry that began it, which lets in all of the user's connections.
+// A hidden one is left to the first message.
 func (g *gates) join(c *hub.Conn, m membership) bool {
 	gt := g.locked(m.id, m.last)
 	defer gt.mu.Unlock()
 	if gt.gone > m.last {
 		return false
+	}
+	if m.hidden {
+		gt.waiting = accounts.UserID(c.UserID)
+		return gt.delivered <= m.last // else the first message has passed since
 	}
 	if m.joined <= gt.delivered+1 {
 		g.s.byConv.Join(c, m.id)
@@ -167,7 +176,7 @@ func (g *gates) deliver(e Entry, frame []byte) {
 	defer gt.mu.Unlock()
 	gt.known = max(gt.known, e.Seq)
 	switch {
-	case e.Seq == gt.delivered+1:
+	case e.Seq == gt.delivered+1 && !e.mayReveal():
 		if frame == nil { // an entry before this one may have let somebody in since
 			frame = g.encode(e)
 		}
@@ -187,7 +196,11 @@ func (g *gates) deliverChanges(ctx context.Context, entries []Entry) {
 	}
 	id := entries[0].ConversationID
 	g.news.Tell(id, hintOf(entries))
-	greetings := g.s.greet(ctx, entries...)
+	greet, err := g.s.greet(ctx, entries...)
+	if err != nil {
+		g.hint(id, entries[len(entries)-1].Seq)
+		return
+	}
 	gt := g.find(id)
 	if gt == nil {
 		return
@@ -197,7 +210,7 @@ func (g *gates) deliverChanges(ctx context.Context, entries []Entry) {
 		gt.known = max(gt.known, e.Seq)
 		switch {
 		case e.Seq == gt.delivered+1:
-			g.pass(gt, e, greetings)
+			g.pass(gt, e, greet)
 		case e.Seq > gt.delivered:
 			g.fetch(id, gt)
 		}
@@ -223,15 +236,23 @@ func (g *gates) deliverFirst(ctx context.Context, id ConversationID) {
 
 // pass publishes the next entry. Whoever it lets in gets it too, as the first one, and
 // whoever it puts out as the last one. The gate's lock is held.
-func (g *gates) pass(gt *gate, e Entry, greetings map[accounts.UserID][]byte) {
+func (g *gates) pass(gt *gate, e Entry, greet greetings) {
 	id := e.ConversationID
 	for _, user := range e.admitted() {
+		if e.hiddenFrom(user) && greet.hello[user] == nil {
+			gt.waiting = user
+			continue
+		}
 		for _, c := range g.s.byUser.Conns(user) {
-			if hello := greetings[user]; hello != nil && !g.s.byConv.Has(id, c) {
+			if hello := greet.hello[user]; hello != nil && !g.s.byConv.Has(id, c) {
 				c.Send(hello)
 			}
 			g.s.byConv.Join(c, id)
 		}
+	}
+	if e.mayReveal() && greet.created != nil {
+		g.showAll(*greet.created, greet)
+		gt.waiting = accounts.UserID{}
 	}
 	frame := g.encode(e)
 	if e.Kind == KindMemberRemoved || e.Kind == KindMemberLeft {

@@ -52,7 +52,7 @@ func (s *Service) CreateGroup(ctx context.Context, me accounts.UserID, title str
 		if err := q.insertGroup(ctx, id, title); err != nil {
 			return fmt.Errorf("create a group: %w", err)
 		}
-		return begin(ctx, q, &s.gates, id, members, roles, Detail{UserIDs: members, Title: title})
+		return begin(ctx, q, &s.gates, id, members, roles, accounts.UserID{}, Detail{UserIDs: members, Title: title})
 	})
 	if store.Transient(err) {
 		s.gates.doubt() // the commit may have happened and only its answer been lost

@@ -96,12 +96,15 @@ func (g *gates) follow(ctx context.Context, list []behind) {
 
 // publish passes what was read after a seq. more says that there may be more than was read.
 func (g *gates) publish(ctx context.Context, b behind, after Seq, entries []Entry, more bool) {
-	greetings := g.s.greet(ctx, entries...)
+	greet, err := g.s.greet(ctx, entries...)
+	if err != nil {
+		entries = nil // read again: the first message may not pass those it reveals the conversation to
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, e := range entries {
 		if e.Seq == b.delivered+1 {
-			g.pass(b.gate, e, greetings)
+			g.pass(b.gate, e, greet)
 		}
 	}
 	switch {
@@ -133,6 +136,12 @@ func (g *gates) run(ctx context.Context) {
 			return
 		case <-prune.C:
 			g.prune()
+			continue
+		case <-g.admit:
+			if err := g.sweepAdmitted(ctx, 0); err != nil && ctx.Err() == nil {
+				g.s.cfg.Logger.Warn("looking for a revealed conversation", "err", err)
+				g.doubt()
+			}
 			continue
 		case <-g.look:
 		case <-next.C:
@@ -194,7 +203,7 @@ func (g *gates) prune() {
 		for id, gt := range s.gates {
 			gt.mu.Lock()
 			// Not at once: a gate may be there for somebody who is about to be let in.
-			unused := !gt.reading && !g.s.byConv.Any(id)
+			unused := !gt.reading && !g.s.byConv.Any(id) && !g.s.byUser.Any(gt.waiting)
 			if unused && gt.idle {
 				delete(s.gates, id)
 			}

@@ -132,12 +132,14 @@ CROSS JOIN LATERAL (
 ORDER BY v.last_entry_at DESC, v.id DESC`
 
 	selectConversationPage = `WITH page AS MATERIALIZED (` + pageColumns + `
+  AND NOT (m.hidden_until_message AND c.last_seq = 1)
   AND m.user_id = $2 AND (c.last_entry_at, c.id) < ($3, $4) ORDER BY c.last_entry_at DESC, c.id DESC LIMIT $5)` + faceOf
 
 	// For one person, of several conversations; and of one, for several people.
 	selectConversations = `WITH page AS MATERIALIZED (` + pageColumns + `
   AND m.user_id = $2 AND m.conversation_id = ANY($3::uuid[]))` + faceOf
 	selectFaces = `WITH page AS MATERIALIZED (` + pageColumns + `
+  AND NOT (m.hidden_until_message AND c.last_seq = 1)
   AND m.conversation_id = $2 AND m.user_id = ANY($3::uuid[]))` + faceOf
 )
 

@@ -101,7 +101,7 @@ func (c *change) admit(ctx context.Context, users []accounts.UserID) error {
 		}
 	}
 	roles := slices.Repeat([]MemberRole{RoleMember}, len(users))
-	if err := c.insertMembers(ctx, c.id, users, roles, c.next(), from); err != nil {
+	if err := c.insertMembers(ctx, c.id, users, roles, c.next(), from, accounts.UserID{}); err != nil {
 		return fmt.Errorf("add members: %w", err)
 	}
 	for _, user := range users {

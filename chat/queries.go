@@ -2,7 +2,6 @@ package chat
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -189,14 +188,15 @@ func jsonIDs(users []accounts.UserID) string {
 }
 
 const selectMembershipsOf = `
-SELECT c.id, m.joined_seq, c.last_seq FROM members m JOIN conversations c ON c.id = m.conversation_id
+SELECT c.id, m.joined_seq, c.last_seq, m.hidden_until_message AND c.last_seq = 1 FROM members m JOIN conversations c ON c.id = m.conversation_id
 WHERE m.user_id = $1 AND m.until_seq IS NULL AND ($2::uuid[] IS NULL OR m.conversation_id = ANY($2))`
 
 // membership is that somebody is in a conversation, since the entry joined, as of when the
-// log reached last.
+// log reached last. A hidden one is not shown to the member before the first message.
 type membership struct {
 	id           ConversationID
 	joined, last Seq
+	hidden       bool
 }
 
 // memberships gives a user's; of those conversations alone, unless ids is nil.
@@ -206,7 +206,7 @@ func (q queries) memberships(ctx context.Context, user accounts.UserID, ids []Co
 		return nil, err
 	}
 	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (m membership, err error) {
-		err = r.Scan(&m.id, &m.joined, &m.last)
+		err = r.Scan(&m.id, &m.joined, &m.last, &m.hidden)
 		return m, err
 	})
 }
@@ -234,7 +234,7 @@ func (q queries) entriesBehind(ctx context.Context, from []head, each, all int) 
 
 // selectAdmitted goes along the index members_added.
 const selectAdmitted = `
-SELECT m.conversation_id, m.joined_seq, c.last_seq, m.user_id, m.added_at
+SELECT m.conversation_id, m.joined_seq, c.last_seq, m.hidden_until_message AND c.last_seq = 1, m.user_id, m.added_at
 FROM members m JOIN conversations c ON c.id = m.conversation_id
 WHERE m.added_at > '-infinity' AND m.until_seq IS NULL
   AND (m.added_at, m.conversation_id, m.user_id) > (greatest($1::timestamptz, now() - make_interval(secs => $2)), $3::uuid, $4::uuid)
@@ -247,7 +247,7 @@ func (q queries) admitted(ctx context.Context, within time.Duration, after admis
 		return nil, err
 	}
 	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (a admission, err error) {
-		err = r.Scan(&a.id, &a.joined, &a.last, &a.user, &a.at)
+		err = r.Scan(&a.id, &a.joined, &a.last, &a.hidden, &a.user, &a.at)
 		return a, err
 	})
 }
@@ -270,29 +270,4 @@ func (q queries) lastSeqs(ctx context.Context, ids []ConversationID) ([]head, er
 		err := r.Scan(&h.id, &h.last)
 		return h, err
 	})
-}
-
-const selectDirect = `
-SELECT id FROM conversations
-WHERE kind = 'direct' AND direct_low = least($1::uuid, $2::uuid) AND direct_high = greatest($1::uuid, $2::uuid)`
-
-// direct finds the conversation of a pair.
-func (q queries) direct(ctx context.Context, a, b accounts.UserID) (id ConversationID, found bool, err error) {
-	err = q.db.QueryRow(ctx, selectDirect, a, b).Scan(&id)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return id, false, nil
-	}
-	return id, err == nil, err
-}
-
-const insertDirect = `
-INSERT INTO conversations (id, kind, direct_low, direct_high, last_seq)
-VALUES ($1, 'direct', least($2::uuid, $3::uuid), greatest($2::uuid, $3::uuid), 1)
-ON CONFLICT (direct_low, direct_high) WHERE kind = 'direct' DO NOTHING`
-
-// insertDirect makes the conversation of a pair, unless it is there: then, or as soon
-// as somebody else's commits, it says false.
-func (q queries) insertDirect(ctx context.Context, id ConversationID, a, b accounts.UserID) (bool, error) {
-	tag, err := q.db.Exec(ctx, insertDirect, id, a, b)
-	return tag.RowsAffected() == 1, err
 }

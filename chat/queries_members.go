@@ -69,16 +69,17 @@ func (q queries) lock(ctx context.Context, id ConversationID, user accounts.User
 }
 
 const insertMembers = `
-INSERT INTO members (conversation_id, user_id, role, joined_seq, from_seq)
-SELECT $1, i.user_id, i.role, $4 + i.step, coalesce(nullif($5::bigint, 0), $4 + i.step)
+INSERT INTO members (conversation_id, user_id, role, joined_seq, from_seq, hidden_until_message)
+SELECT $1, i.user_id, i.role, $4 + i.step, coalesce(nullif($5::bigint, 0), $4 + i.step), i.user_id = $6
 FROM (SELECT u.user_id, u.role, CASE WHEN $4 = 1 THEN 0 ELSE u.ord - 1 END AS step
       FROM unnest($2::uuid[], $3::text[]) WITH ORDINALITY AS u(user_id, role, ord)) i`
 
 // insertMembers adds people: the first ones of a conversation all by the entry 1, and those
 // of a group, whose entries begin at joined, by one each. They may read from the seq from on,
-// or with 0 from their own entry.
-func (q queries) insertMembers(ctx context.Context, id ConversationID, users []accounts.UserID, roles []MemberRole, joined, from Seq) error {
-	_, err := q.db.Exec(ctx, insertMembers, id, users, roles, joined, from)
+// or with 0 from their own entry. From the user hidden, if any, the conversation is hidden until
+// its first message.
+func (q queries) insertMembers(ctx context.Context, id ConversationID, users []accounts.UserID, roles []MemberRole, joined, from Seq, hidden accounts.UserID) error {
+	_, err := q.db.Exec(ctx, insertMembers, id, users, roles, joined, from, hidden)
 	return err
 }
 
@@ -148,7 +149,9 @@ func (q queries) updateRole(ctx context.Context, id ConversationID, user account
 	return err
 }
 
-const endMembership = `UPDATE members SET until_seq = $3 WHERE conversation_id = $1 AND user_id = $2 AND until_seq IS NULL`
+const endMembership = `
+UPDATE members SET until_seq = $3, until_title = (SELECT title FROM conversations WHERE id = $1)
+WHERE conversation_id = $1 AND user_id = $2 AND until_seq IS NULL`
 
 func (q queries) endMembership(ctx context.Context, id ConversationID, user accounts.UserID, until Seq) error {
 	_, err := q.db.Exec(ctx, endMembership, id, user, until)

@@ -83,15 +83,24 @@ func (b *bundle) user(name string) accounts.UserID {
 	return id
 }
 
-// pair makes two people and their conversation.
+// pair makes two people and their conversation, which both opened.
 func (b *bundle) pair() (ann, ben accounts.UserID, id ConversationID) {
 	b.t.Helper()
 	ann, ben = b.user("ann"), b.user("ben")
-	c, err := b.OpenDirect(b.t.Context(), ann, ben)
+	return ann, ben, b.direct(ann, ben)
+}
+
+// direct opens the direct conversation of two users, from both sides.
+func (b *bundle) direct(ann, ben accounts.UserID) ConversationID {
+	b.t.Helper()
+	if _, err := b.OpenDirect(b.t.Context(), ann, ben); err != nil {
+		b.t.Fatal(err)
+	}
+	c, err := b.OpenDirect(b.t.Context(), ben, ann)
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	return ann, ben, c.ID
+	return c.ID
 }
 
 func (b *bundle) send(from accounts.UserID, to ConversationID, body string) Sent {

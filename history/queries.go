@@ -152,7 +152,7 @@ SELECT h.id, h.last, h.former,
 FROM (
     SELECT c.id, c.last_seq AS last, false AS former, c.last_entry_at
     FROM members m JOIN conversations c ON c.id = m.conversation_id
-    WHERE m.user_id = $1 AND m.until_seq IS NULL
+    WHERE m.user_id = $1 AND m.until_seq IS NULL AND NOT (m.hidden_until_message AND c.last_seq = 1)
   UNION ALL
     SELECT m.conversation_id, max(m.until_seq), true, NULL
     FROM members m WHERE m.user_id = $1 AND m.conversation_id = ANY($2::uuid[])

@@ -24,10 +24,12 @@ type State struct {
 	LastSeen *time.Time      `json:"last_seen" doc:"null while online, where it is hidden, and for who was never here"`
 }
 
-// acquainted says that the people v.user_id and u.id share a conversation.
+// acquainted says that the people v.user_id and u.id share a conversation that is not hidden
+// from the first: nobody is to find out by it who looked at them.
 const acquainted = `EXISTS (
     SELECT FROM members a JOIN members b ON b.conversation_id = a.conversation_id AND b.user_id = u.id AND b.until_seq IS NULL
-    WHERE a.user_id = v.user_id AND a.until_seq IS NULL)`
+    WHERE a.user_id = v.user_id AND a.until_seq IS NULL
+      AND NOT (a.hidden_until_message AND (SELECT c.last_seq = 1 FROM conversations c WHERE c.id = a.conversation_id)))`
 
 // stateColumns are a State of the person u, for v.user_id. A mark that ran out, because its
 // replica crashed, still says when they were last here.

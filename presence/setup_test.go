@@ -197,7 +197,10 @@ func (b *bundle) user(name string) accounts.UserID {
 func (b *bundle) pair() (ann, ben accounts.UserID, id chat.ConversationID) {
 	b.t.Helper()
 	ann, ben = b.user("ann"), b.user("ben")
-	c, err := b.chat.OpenDirect(b.t.Context(), ann, ben)
+	if _, err := b.chat.OpenDirect(b.t.Context(), ben, ann); err != nil {
+		b.t.Fatal(err)
+	}
+	c, err := b.chat.OpenDirect(b.t.Context(), ann, ben) // so that it is hidden from neither
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -40,14 +40,17 @@ WITH moved AS (
 ` + withPeers + `FROM moved v` + peers
 
 // withPeers and peers are what is told of marks v: the other side of a direct conversation, and
-// whether the two tell each other what they have read.
+// whether the two tell each other what they have read. A side that the conversation is hidden from
+// is told nothing of it.
 const (
 	withPeers = `SELECT v.conversation_id, v.user_id, v.delivered_seq, v.read_seq, v.arrived, p.id, u.read_receipts AND p.read_receipts
 `
 	peers = `
 JOIN conversations c ON c.id = v.conversation_id
 JOIN users u ON u.id = v.user_id
-LEFT JOIN users p ON c.kind = 'direct' AND p.id = CASE v.user_id WHEN c.direct_low THEN c.direct_high ELSE c.direct_low END`
+LEFT JOIN users p ON c.kind = 'direct' AND p.id = CASE v.user_id WHEN c.direct_low THEN c.direct_high ELSE c.direct_low END
+  AND NOT (c.last_seq = 1 AND EXISTS (
+      SELECT FROM members h WHERE h.conversation_id = c.id AND h.user_id = p.id AND h.hidden_until_message))`
 )
 
 // selectMoved gives the marks in some conversations that moved within so many seconds.

@@ -138,7 +138,10 @@ func (r *replica) user(name string) accounts.UserID {
 
 func (r *replica) direct(a, b accounts.UserID) chat.ConversationID {
 	r.t.Helper()
-	c, err := r.chat.OpenDirect(context.Background(), a, b)
+	if _, err := r.chat.OpenDirect(context.Background(), b, a); err != nil {
+		r.t.Fatal(err)
+	}
+	c, err := r.chat.OpenDirect(context.Background(), a, b) // so that it is hidden from neither
 	if err != nil {
 		r.t.Fatal(err)
 	}
