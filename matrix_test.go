@@ -191,6 +191,12 @@ var routes = map[string]row{
 	"DELETE /conversations/{id}/messages/{seq}/reactions/{emoji}": {want: membersOnly, path: textf("/conversations/%s/messages/%s/reactions/👍", group, liked)},
 }
 
+// former has the rows of operations that are asked with former=true: what somebody was in once.
+var former = map[string]row{
+	"GET /conversations":      {want: signedIn, path: text("/conversations?former=true")},
+	"GET /conversations/{id}": {want: want{"unauthenticated", "not_found", "ok", "not_found", "not_found"}, path: textf("/conversations/%s?former=true", group)},
+}
+
 // openToAll is what is served to everybody, beside the interface's files.
 var openToAll = []string{
 	"GET /healthz", "HEAD /healthz", "GET /readyz", "HEAD /readyz",
@@ -238,6 +244,11 @@ func TestAuthorisation(t *testing.T) {
 	for _, name := range slices.Sorted(keys(routes, false)) {
 		for i, role := range roles {
 			w.check(t, "", name, routes[name], i, role.who(w))
+		}
+	}
+	for _, name := range slices.Sorted(keys(former, false)) {
+		for i, role := range roles {
+			w.check(t, "", name, former[name], i, role.who(w))
 		}
 	}
 	for _, name := range slices.Sorted(keys(frames, false)) {

@@ -16,7 +16,8 @@ type Conversation struct {
 	ID           ConversationID `json:"id"`
 	Kind         string         `json:"kind" enum:"direct,group"`
 	Title        string         `json:"title" doc:"Empty for direct conversations: they are named after the other side"`
-	Role         MemberRole     `json:"role" enum:"owner,admin,member" doc:"The caller's own"`
+	Role         MemberRole     `json:"role,omitempty" enum:"owner,admin,member" doc:"The caller's own; absent of a former member"`
+	Former       bool           `json:"former,omitempty" doc:"The caller left the group or was removed: everything is as of then, and members are not named"`
 	ShareHistory bool           `json:"share_history" doc:"Of a group: whoever is added sees what was said before"`
 	LastSeq      Seq            `json:"last_seq"`
 	LastEntryAt  time.Time      `json:"last_entry_at" doc:"When there last was something new to see: actions on a message do not count"`

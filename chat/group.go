@@ -2,10 +2,12 @@ package chat
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"parley/accounts"
@@ -23,11 +25,19 @@ const (
 var (
 	errManagersOnly = problem.New(problem.Forbidden, "Only the owners and admins of the group may do this.")
 	errOwnersOnly   = problem.New(problem.Forbidden, "Only the owners of the group may do this.")
+	errGroupKey     = problem.New(problem.Conflict, "This client_id already names a group of yours with another title or other members.")
 )
 
 // CreateGroup makes a group of the user, who becomes its owner, and of others. Errors:
 // ErrNoUser, and the codes invalid (the title) and too_large.
 func (s *Service) CreateGroup(ctx context.Context, me accounts.UserID, title string, others []accounts.UserID) (Conversation, error) {
+	return s.CreateGroupOnce(ctx, me, uuid.Nil, title, others)
+}
+
+// CreateGroupOnce is CreateGroup with an idempotency key, kept forever: a repeat gives the group
+// that the first request made, as it is by then. Errors: also conflict, for a key that the user
+// created another group with.
+func (s *Service) CreateGroupOnce(ctx context.Context, me accounts.UserID, key uuid.UUID, title string, others []accounts.UserID) (Conversation, error) {
 	title, err := accounts.CleanLine("title", title, maxTitle)
 	if err != nil {
 		return Conversation{}, err
@@ -39,18 +49,29 @@ func (s *Service) CreateGroup(ctx context.Context, me accounts.UserID, title str
 			members, roles = append(members, user), append(roles, RoleMember)
 		}
 	}
+	if made, err := s.q.groupByKey(ctx, me, key); err != nil {
+		return Conversation{}, fmt.Errorf("find a group by its client_id: %w", err)
+	} else if made != nil {
+		return s.repeatGroup(ctx, me, *made, title, members)
+	}
 	if len(members) > s.cfg.MaxMembers {
 		return Conversation{}, s.errGroupFull()
 	}
 	ctx = context.WithoutCancel(ctx) // from here on nothing stops halfway because who asked is gone
 	id := store.NewID[Conversation]()
+	var made *Entry // by a request with the same key
 	err = s.cfg.DB.InTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		q := queries{tx}
 		if err := q.areActive(ctx, members...); err != nil {
 			return err
 		}
-		if err := q.insertGroup(ctx, id, title); err != nil {
+		if isNew, err := q.insertGroup(ctx, id, me, key, title); err != nil {
 			return fmt.Errorf("create a group: %w", err)
+		} else if !isNew {
+			if made, err = q.groupByKey(ctx, me, key); err != nil {
+				return fmt.Errorf("find the group created meanwhile: %w", err)
+			}
+			return nil
 		}
 		return begin(ctx, q, &s.gates, id, members, roles, accounts.UserID{}, Detail{UserIDs: members, Title: title})
 	})
@@ -64,8 +85,28 @@ func (s *Service) CreateGroup(ctx context.Context, me accounts.UserID, title str
 	if err != nil {
 		return Conversation{}, err
 	}
+	if made != nil {
+		return s.repeatGroup(ctx, me, *made, title, members)
+	}
 	s.gates.deliverFirst(ctx, id)
 	return s.Conversation(ctx, me, id)
+}
+
+// repeatGroup gives the group whose entry 1 was found by its key, if its content is the same.
+// A creator who has left it gets it as a former member.
+func (s *Service) repeatGroup(ctx context.Context, me accounts.UserID, created Entry, title string, members []accounts.UserID) (Conversation, error) {
+	isSame := created.Title == title && len(created.UserIDs) == len(members)
+	for _, user := range members {
+		isSame = isSame && slices.Contains(created.UserIDs, user)
+	}
+	if !isSame {
+		return Conversation{}, errGroupKey
+	}
+	c, err := s.Conversation(ctx, me, created.ConversationID)
+	if errors.Is(err, ErrNotMember) {
+		return s.Former(ctx, me, created.ConversationID)
+	}
+	return c, err
 }
 
 func (s *Service) errGroupFull() error {

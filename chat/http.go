@@ -17,17 +17,21 @@ func (s *Service) Routes(api huma.API) {
 	huma.Register(api, huma.Operation{
 		OperationID: "list-conversations", Method: http.MethodGet, Path: "/conversations", Tags: tags,
 		Summary: "My conversations, most recent first",
+		Description: "With former, the groups that I left or was removed from instead, the latest first: as they were then, " +
+			"without their members. What I may read of their log is read as before.",
 	}, s.httpList)
 	huma.Register(api, huma.Operation{
 		OperationID: "open-conversation", Method: http.MethodPost, Path: "/conversations", Tags: tags,
 		Errors:  []int{http.StatusNotFound},
 		Summary: "Open a direct conversation, or make a group",
 		Description: "direct: gives the one conversation with user_id; it is made if there is none. " +
-			"group: makes one with a title and members; the caller is its owner.",
+			"group: makes one with a title and members; the caller is its owner. A repeat with the same client_id, title and " +
+			"members gives the group that the first request made.",
 	}, s.httpOpen)
 	huma.Register(api, huma.Operation{
 		OperationID: "get-conversation", Method: http.MethodGet, Path: "/conversations/{id}", Tags: tags,
-		Summary: "One conversation",
+		Summary:     "One conversation",
+		Description: "With former, a group that I left or was removed from, as it was then.",
 	}, s.httpGet)
 	huma.Register(api, huma.Operation{
 		OperationID: "update-conversation", Method: http.MethodPatch, Path: "/conversations/{id}", Tags: tags,
@@ -57,6 +61,7 @@ func (s *Service) Routes(api huma.API) {
 type listInput struct {
 	Cursor string `query:"cursor" maxLength:"64" doc:"next_cursor of the page before"`
 	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"50"`
+	Former bool   `query:"former" doc:"The groups that the caller left or was removed from"`
 }
 
 type listOutput struct {
@@ -68,8 +73,12 @@ type listOutput struct {
 
 func (s *Service) httpList(ctx context.Context, in *listInput) (*listOutput, error) {
 	out := &listOutput{}
+	list := s.List
+	if in.Former {
+		list = s.ListFormer
+	}
 	var err error
-	out.Body.Conversations, out.Body.NextCursor, err = s.List(ctx, accounts.Caller(ctx).UserID, in.Cursor, in.Limit)
+	out.Body.Conversations, out.Body.NextCursor, err = list(ctx, accounts.Caller(ctx).UserID, in.Cursor, in.Limit)
 	return out, err
 }
 
@@ -79,6 +88,7 @@ type openInput struct {
 		UserID    accounts.UserID   `json:"user_id,omitzero" format:"uuid" doc:"direct: the person to talk to"`
 		Title     string            `json:"title,omitempty" doc:"group: 1 to 200 characters"`
 		MemberIDs []accounts.UserID `json:"member_ids,omitempty" doc:"group: the others"`
+		ClientID  uuid.UUID         `json:"client_id,omitzero" format:"uuid" doc:"group: the idempotency key of its creation, any UUID made by the client, kept forever"`
 	}
 }
 
@@ -96,7 +106,7 @@ func (Conversation) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schem
 func (s *Service) httpOpen(ctx context.Context, in *openInput) (*conversationOutput, error) {
 	me := accounts.Caller(ctx).UserID
 	if in.Body.Kind == "group" {
-		c, err := s.CreateGroup(ctx, me, in.Body.Title, in.Body.MemberIDs)
+		c, err := s.CreateGroupOnce(ctx, me, in.Body.ClientID, in.Body.Title, in.Body.MemberIDs)
 		return &conversationOutput{c}, err
 	}
 	c, err := s.OpenDirect(ctx, me, in.Body.UserID)
@@ -121,11 +131,16 @@ func (s *Service) httpUpdate(ctx context.Context, in *updateInput) (*conversatio
 }
 
 type getInput struct {
-	ID ConversationID `path:"id" format:"uuid"`
+	ID     ConversationID `path:"id" format:"uuid"`
+	Former bool           `query:"former" doc:"One that the caller left or was removed from"`
 }
 
 func (s *Service) httpGet(ctx context.Context, in *getInput) (*conversationOutput, error) {
-	c, err := s.Conversation(ctx, accounts.Caller(ctx).UserID, in.ID)
+	get := s.Conversation
+	if in.Former {
+		get = s.Former
+	}
+	c, err := get(ctx, accounts.Caller(ctx).UserID, in.ID)
 	return &conversationOutput{c}, err
 }
 

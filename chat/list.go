@@ -59,12 +59,17 @@ func (s *Service) List(ctx context.Context, me accounts.UserID, after string, li
 	if err != nil {
 		return nil, "", fmt.Errorf("list conversations: %w", err)
 	}
+	list, next := cut(list, limit)
+	return list, next, nil
+}
+
+// cut gives the first so many, and the cursor of the next page if there are more.
+func cut(list []Conversation, limit int) ([]Conversation, string) {
 	if len(list) <= limit {
-		return list, "", nil
+		return list, ""
 	}
-	list = list[:limit]
 	last := list[limit-1]
-	return list, cursor{last.LastEntryAt, last.ID}.String(), nil
+	return list[:limit], cursor{last.LastEntryAt, last.ID}.String()
 }
 
 // A conversation as a member sees it: `page` chooses conversations and who looks at them,
@@ -160,18 +165,20 @@ func (q queries) faces(ctx context.Context, sql string, args ...any) ([]Conversa
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (Conversation, error) {
-		var c Conversation
-		last, err := ScanMessage(prefixed{row, []any{&c.user, &c.ID, &c.Kind, &c.Title, &c.Role, &c.ShareHistory, &c.LastSeq, &c.LastEntryAt,
-			&c.DeliveredSeq, &c.ReadSeq, &c.Notify, &c.MutedUntil, &c.OthersDeliveredSeq, &c.OthersReadSeq, &c.Unread, &c.Mentions, &c.MemberCount, &c.Members}})
-		if err != nil {
-			return Conversation{}, err
-		}
-		if last.Kind == KindMessage {
-			c.LastMessage = &last
-		}
-		return c, nil
-	})
+	return pgx.CollectRows(rows, scanConversation)
+}
+
+func scanConversation(row pgx.CollectableRow) (Conversation, error) {
+	var c Conversation
+	last, err := ScanMessage(prefixed{row, []any{&c.user, &c.ID, &c.Kind, &c.Title, &c.Role, &c.ShareHistory, &c.LastSeq, &c.LastEntryAt,
+		&c.DeliveredSeq, &c.ReadSeq, &c.Notify, &c.MutedUntil, &c.OthersDeliveredSeq, &c.OthersReadSeq, &c.Unread, &c.Mentions, &c.MemberCount, &c.Members}})
+	if err != nil {
+		return Conversation{}, err
+	}
+	if last.Kind == KindMessage {
+		c.LastMessage = &last
+	}
+	return c, nil
 }
 
 // prefixed is a row whose first columns go elsewhere.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"parley/accounts"
@@ -26,11 +27,32 @@ func (q queries) areActive(ctx context.Context, users ...accounts.UserID) error 
 	return nil
 }
 
-const insertGroup = `INSERT INTO conversations (id, kind, title) VALUES ($1, 'group', $2)`
+const insertGroup = `
+INSERT INTO conversations (id, kind, created_by, client_id, title) VALUES ($1, 'group', $2, $3, $4)
+ON CONFLICT (created_by, client_id) WHERE client_id IS NOT NULL DO NOTHING`
 
-func (q queries) insertGroup(ctx context.Context, id ConversationID, title string) error {
-	_, err := q.db.Exec(ctx, insertGroup, id, title)
-	return err
+// insertGroup makes a group, unless its creator made one with the same key: then, or as soon as
+// a concurrent transaction that made one commits, it gives false. uuid.Nil is no key.
+func (q queries) insertGroup(ctx context.Context, id ConversationID, me accounts.UserID, key uuid.UUID, title string) (bool, error) {
+	tag, err := q.db.Exec(ctx, insertGroup, id, me, uuid.NullUUID{UUID: key, Valid: key != uuid.Nil}, title)
+	return tag.RowsAffected() == 1, err
+}
+
+const selectGroupByKey = `
+SELECT ` + EntryColumns + `
+FROM conversations c JOIN entries e ON e.conversation_id = c.id AND e.seq = 1
+WHERE c.created_by = $1 AND c.client_id = $2`
+
+// groupByKey gives entry 1 of the group that a user created with a key; nil if there is none.
+func (q queries) groupByKey(ctx context.Context, me accounts.UserID, key uuid.UUID) (*Entry, error) {
+	if key == uuid.Nil {
+		return nil, nil
+	}
+	e, err := ScanEntry(q.db.QueryRow(ctx, selectGroupByKey, me, key))
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil
+	}
+	return &e, err
 }
 
 const updateGroup = `UPDATE conversations SET title = $2, share_history = $3 WHERE id = $1`

@@ -23,6 +23,7 @@ func TestStatements(t *testing.T) {
 		"selectMemberPage": selectMemberPage, "selectMembersAmong": selectMembersAmong, "updateRole": updateRole, "endMembership": endMembership,
 		"releaseStretches": releaseStretches, "countOtherOwners": countOtherOwners,
 		"selectDisabledUsers": selectDisabledUsers, "selectUnmanagedGroups": selectUnmanagedGroups, "selectSuccession": selectSuccession,
+		"revealMembership": revealMembership, "selectGroupByKey": selectGroupByKey, "selectFormerPage": selectFormerPage,
 		"updateSettings": updateSettings, "selectConversationPage": selectConversationPage, "selectConversations": selectConversations, "selectFaces": selectFaces,
 	}
 	storetest.Statements(t, b.db, statements)

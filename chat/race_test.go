@@ -237,10 +237,7 @@ func TestSendAgainstRemoval(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	ann, ben := b.user("ann"), b.user("ben")
-	fence, err := b.OpenDirect(t.Context(), ann, ben)
-	if err != nil {
-		t.Fatal(err)
-	}
+	fence := b.direct(ann, ben)
 	bens := []*client{b.connect(ben), b.connect(ben)}
 	for range 20 {
 		id := b.group(ann, ben)
@@ -270,7 +267,7 @@ func TestSendAgainstRemoval(t *testing.T) {
 			}
 		})
 		b.send(ann, id, "after")
-		b.send(ann, fence.ID, "fence")
+		b.send(ann, fence, "fence")
 
 		var removed Seq
 		for _, e := range b.log(id) {
@@ -287,7 +284,7 @@ func TestSendAgainstRemoval(t *testing.T) {
 			heard := Seq(0)
 			for {
 				e := c.entry()
-				if e.ConversationID == fence.ID && e.Kind == KindMessage {
+				if e.ConversationID == fence && e.Kind == KindMessage {
 					break
 				}
 				if e.ConversationID == id {

@@ -6,6 +6,7 @@ import (
 
 	"parley/accounts"
 	"parley/hub"
+	"parley/store"
 )
 
 // A direct conversation is hidden from the member who did not open it until its first message.
@@ -64,5 +65,21 @@ func (s *Service) reveal(ctx context.Context, m mine) error {
 	}
 	s.reveals.Tell(m, struct{}{})
 	nudge(s.gates.admit)
+	return nil
+}
+
+// Includes refuses a connection that may not act in a conversation: ErrNotMember. It may if it is
+// in it, or if its user is a member whom the entry that lets them in has yet to reach.
+func Includes(ctx context.Context, db store.Querier, in *hub.Topics[ConversationID], id ConversationID, c *hub.Conn) error {
+	if in.Has(id, c) {
+		return nil
+	}
+	found, err := queries{db}.memberships(ctx, accounts.UserID(c.UserID), []ConversationID{id})
+	switch {
+	case err != nil:
+		return fmt.Errorf("find a membership: %w", err)
+	case len(found) == 0:
+		return ErrNotMember
+	}
 	return nil
 }

@@ -28,13 +28,14 @@ type model struct {
 type stretch struct {
 	from, joined, until chat.Seq // until: 0 while it lasts
 	role                chat.MemberRole
+	title               string // of the group when it ended
 }
 
 func newModel(title string, owner accounts.UserID, others ...accounts.UserID) *model {
 	m := &model{title: title, gone: map[chat.Seq]bool{}, people: map[accounts.UserID][]stretch{}, read: map[accounts.UserID]chat.Seq{}, disabled: map[accounts.UserID]bool{}}
 	m.add(chat.Entry{Kind: chat.KindCreated, SenderID: owner, Detail: chat.Detail{UserIDs: append([]accounts.UserID{owner}, others...), Title: title}})
 	for _, user := range m.log[0].UserIDs {
-		m.people[user] = []stretch{{1, 1, 0, chat.RoleMember}}
+		m.people[user] = []stretch{{from: 1, joined: 1, role: chat.RoleMember}}
 	}
 	m.people[owner][0].role = chat.RoleOwner
 	return m
@@ -165,7 +166,7 @@ func (m *model) addMembers(me accounts.UserID, users []accounts.UserID) problem.
 			continue
 		}
 		seq := m.add(chat.Entry{Kind: chat.KindMemberAdded, SenderID: me, Detail: chat.Detail{UserID: user}})
-		s := stretch{seq, seq, 0, chat.RoleMember}
+		s := stretch{from: seq, joined: seq, role: chat.RoleMember}
 		if m.share {
 			s.from, m.people[user] = 1, nil
 		}
@@ -188,7 +189,7 @@ func (m *model) remove(me, user accounts.UserID) problem.Code {
 	case m.now(me).role == chat.RoleAdmin && s.role != chat.RoleMember:
 		return problem.Forbidden
 	}
-	s.until = m.add(chat.Entry{Kind: kind, SenderID: me, Detail: chat.Detail{UserID: user}})
+	s.until, s.title = m.add(chat.Entry{Kind: kind, SenderID: me, Detail: chat.Detail{UserID: user}}), m.title
 	return ""
 }
 
@@ -428,6 +429,22 @@ func (m *model) face(user accounts.UserID, id chat.ConversationID, names map[acc
 			if slices.Contains(row.Mentions, user) {
 				c.Mentions++
 			}
+		}
+	}
+	return c
+}
+
+// formerFace is the conversation as a former member sees it: as it was when they went.
+func (m *model) formerFace(user accounts.UserID, id chat.ConversationID) chat.Conversation {
+	s := m.people[user][len(m.people[user])-1]
+	read := min(m.read[user], s.until)
+	c := chat.Conversation{
+		ID: id, Kind: "group", Title: s.title, Former: true, LastSeq: s.until, LastEntryAt: m.log[s.until-1].CreatedAt,
+		Members: []chat.Member{}, DeliveredSeq: read, ReadSeq: read, Notify: chat.NotifyAll,
+	}
+	for _, row := range m.rows(user) {
+		if row.Kind == chat.KindMessage && row.Seq >= s.from {
+			c.LastMessage = &row
 		}
 	}
 	return c

@@ -299,8 +299,10 @@ func (r *run) compare() {
 		r.pages(user)
 		if r.m.now(user) != nil {
 			r.member(user)
+			r.notFormer(user)
 		} else {
 			r.former(user)
+			r.formerGroup(user)
 		}
 	}
 	r.faces()
@@ -358,6 +360,36 @@ func (r *run) strange(user accounts.UserID) {
 		r.t.Fatalf("a stranger syncs %+v", missed.Entries)
 	}
 	r.former(user)
+	r.notFormer(user)
+}
+
+// notFormer checks that the group is none that the user was in once.
+func (r *run) notFormer(user accounts.UserID) {
+	ctx := r.bundle.t.Context()
+	if _, err := r.chat.Former(ctx, user, r.id); !errors.Is(err, chat.ErrNotMember) {
+		r.t.Fatalf("%s sees it as a former group: %v", r.names[user], err)
+	}
+	list, _, err := r.chat.ListFormer(ctx, user, "", 100)
+	if err != nil || slices.ContainsFunc(list, func(c chat.Conversation) bool { return c.ID == r.id }) {
+		r.t.Fatalf("%s has it among the former groups: %v", r.names[user], err)
+	}
+}
+
+// formerGroup compares what a former member finds: the group as it was when they went.
+func (r *run) formerGroup(user accounts.UserID) {
+	ctx := r.bundle.t.Context()
+	want := r.m.formerFace(user, r.id)
+	c, err := r.chat.Former(ctx, user, r.id)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.same(r.names[user]+" sees the former group", c, want)
+	list, _, err := r.chat.ListFormer(ctx, user, "", 100)
+	i := slices.IndexFunc(list, func(c chat.Conversation) bool { return c.ID == r.id })
+	if err != nil || i < 0 {
+		r.t.Fatalf("%s does not find the former group: %v", r.names[user], err)
+	}
+	r.same(r.names[user]+" lists the former group", list[i], want)
 }
 
 // former is who is in the group no more: it is not in their list.

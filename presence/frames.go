@@ -42,8 +42,10 @@ func (s *Service) frameWatch(ctx context.Context, r *hub.Request) (any, error) {
 	if err := r.Bind(&data); err != nil {
 		return nil, err
 	}
-	if data.ConversationID != nil && !s.cfg.ByConversation.Has(*data.ConversationID, r.Conn) {
-		return nil, chat.ErrNotMember
+	if data.ConversationID != nil {
+		if err := chat.Includes(ctx, s.cfg.DB, s.cfg.ByConversation, *data.ConversationID, r.Conn); err != nil {
+			return nil, err
+		}
 	}
 	watched := make(map[accounts.UserID]bool) // true: from now on
 	for _, user := range s.watchers.Keys(r.Conn) {

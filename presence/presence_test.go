@@ -410,3 +410,30 @@ func TestManyConnections(t *testing.T) {
 func uuidOf(n int) accounts.UserID {
 	return accounts.UserID(uuid.MustParse(fmt.Sprintf("00000000-0000-4000-8000-%012d", n)))
 }
+
+// A direct conversation that is hidden from one side tells that side nothing of the other.
+func TestHiddenConversationTellsNothing(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ann, ben := b.user("ann"), b.user("ben")
+	c, err := b.chat.OpenDirect(b.t.Context(), ann, ben)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[accounts.UserID]string{ann: "ann", ben: "ben"}
+	spy := b.connect(ben)
+	if n := spy.watch(ann); n != 0 || b.state(ben, ann) != nil {
+		t.Fatal("ben finds out that ann looked at him")
+	}
+	a := b.connect(ann)
+	b.step(0)
+	if answer, _ := a.ask("typing.start", `{"conversation_id":"`+c.ID.String()+`"}`); answer != "{}" {
+		t.Fatalf("ann types: %s", answer)
+	}
+	spy.wantTold(names)
+	if b.state(ann, ben) == nil {
+		t.Error("ann, who opened it, does not see ben")
+	}
+	b.exec(`UPDATE conversations SET last_seq = 2 WHERE id = $1`, c.ID) // the first message
+	b.wantOnline(ben, ann, true)
+}

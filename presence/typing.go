@@ -19,15 +19,15 @@ type Typing struct {
 	UserID         accounts.UserID     `json:"user_id"`
 }
 
-func (s *Service) frameTyping(_ context.Context, r *hub.Request) (any, error) {
+func (s *Service) frameTyping(ctx context.Context, r *hub.Request) (any, error) {
 	var data struct {
 		ConversationID chat.ConversationID `json:"conversation_id"`
 	}
 	if err := r.Bind(&data); err != nil {
 		return nil, err
 	}
-	if !s.cfg.ByConversation.Has(data.ConversationID, r.Conn) {
-		return nil, chat.ErrNotMember
+	if err := chat.Includes(ctx, s.cfg.DB, s.cfg.ByConversation, data.ConversationID, r.Conn); err != nil {
+		return nil, err
 	}
 	t := Typing{data.ConversationID, accounts.UserID(r.Conn.UserID)}
 	if s.mayType(t, time.Now()) {

@@ -17,11 +17,11 @@ func (s *Service) Frames(m *hub.Mux) {
 	m.Handle("receipt.read", s.frame(s.Read))
 }
 
-// frame answers at once; the mark is written with the next batch. Only a connection
-// that is subscribed to the conversation may raise a mark in it; the statement that
+// frame answers at once; the mark is written with the next batch. Only a member's
+// connection may raise a mark in a conversation; the statement that
 // writes checks the membership again.
 func (s *Service) frame(raise func(chat.ConversationID, accounts.UserID, chat.Seq)) hub.Handler {
-	return func(_ context.Context, r *hub.Request) (any, error) {
+	return func(ctx context.Context, r *hub.Request) (any, error) {
 		var data struct {
 			ConversationID chat.ConversationID `json:"conversation_id"`
 			Seq            chat.Seq            `json:"seq"`
@@ -32,8 +32,8 @@ func (s *Service) frame(raise func(chat.ConversationID, accounts.UserID, chat.Se
 		if data.Seq < 1 {
 			return nil, errSeq
 		}
-		if !s.cfg.ByConversation.Has(data.ConversationID, r.Conn) {
-			return nil, chat.ErrNotMember
+		if err := chat.Includes(ctx, s.cfg.DB, s.cfg.ByConversation, data.ConversationID, r.Conn); err != nil {
+			return nil, err
 		}
 		raise(data.ConversationID, accounts.UserID(r.Conn.UserID), data.Seq)
 		return struct{}{}, nil

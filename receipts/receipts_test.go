@@ -113,3 +113,22 @@ func TestFailedWrite(t *testing.T) {
 		t.Fatalf("%+v, %v", b.marks(b.ann), err)
 	}
 }
+
+// What the side that opened a direct conversation has read is not told to one that it is hidden from.
+func TestHiddenConversationTellsNoReceipts(t *testing.T) {
+	t.Parallel()
+	r := setup(t)
+	ann, ben := r.user("ann"), r.user("ben")
+	c, err := r.chat.OpenDirect(t.Context(), ann, ben)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, b := r.connect(ann), r.connect(ben)
+	claim(t, a, "receipt.read", c.ID, 1)
+	r.write()
+	a.wantTold(Event{c.ID, ann, 1, 1})
+	b.wantTold()
+	seq := r.send(ann, c.ID)
+	r.write()
+	b.wantTold(Event{c.ID, ann, seq, seq})
+}

@@ -14,19 +14,20 @@ interface Frame {
 /** The server's side of the socket, and its HTTP. */
 class FakeServer {
   list: Conversation[] = [];
-  one: (id: string) => Response = () => new Response('{}', { status: 503 });
-  create: () => Response = () => new Response('{}', { status: 503 });
+  one: (id: string, url: URL) => Response = () => new Response('{}', { status: 503 });
+  create: (body: unknown) => Response = () => new Response('{}', { status: 503 });
   asked: string[] = [];
   frames: { frame: Frame; at: number }[] = [];
   /** What a frame is answered with; an empty reply unless told. */
   answer: (f: Frame) => object = () => ({ type: 'reply', data: {} });
   receive: (event: object) => void = () => {};
 
-  fetch = async (url: string, { method } = { method: 'GET' }): Promise<Response> => {
-    if (method === 'POST') return this.create();
-    const path = new URL(url).pathname.replace('/api/v1/', '');
+  fetch = async (at: string, { method, body } = { method: 'GET', body: '' }): Promise<Response> => {
+    if (method === 'POST') return this.create(JSON.parse(body));
+    const url = new URL(at);
+    const path = url.pathname.replace('/api/v1/', '');
     this.asked.push(path);
-    return path === 'conversations' ? Response.json({ conversations: this.list }) : this.one(path.split('/')[1]!);
+    return path === 'conversations' ? Response.json({ conversations: this.list }) : this.one(path.split('/')[1]!, url);
   };
 
   sent(type: string): Frame['data'][] {
@@ -139,26 +140,34 @@ test('what is kept of a conversation outlives the component that asked for it fi
   })();
 });
 
-test('a group whose making got no answer is looked for before it is made again', async () => {
-  const club = (id: string) => conversation({ id, kind: 'group', title: 'Book club', role: 'owner' });
-  server.list = [club('of old')];
+test('a group is created with the idempotency key of its form', async () => {
   server.answer = (f) => (f.type === 'sync' ? missed() : { type: 'reply', data: {} });
   await connected();
-  let made = 0;
-  server.create = () => (made++, new Response('', { status: 502 }));
-  await expect(live.createGroup('Book club', [you])).rejects.toThrow('unavailable');
-  server.list = [club('new'), club('of old')];
-  expect(await live.createGroup('Book club', [you])).toBe('new');
-  expect(made).toBe(1);
-  // Found or refused, the next of that name is another.
-  server.create = () => (made++, Response.json(club('second')));
-  expect(await live.createGroup('Book club', [])).toBe('second');
-  server.create = () => (made++, new Response('{}', { status: 403 }));
-  await expect(live.createGroup('Book club', [])).rejects.toThrow('forbidden');
-  server.create = () => (made++, Response.json(club('third')));
-  server.list = [club('by another device'), ...server.list];
-  expect(await live.createGroup('Book club', [])).toBe('third');
-  expect(made).toBe(4);
+  const asked: unknown[] = [];
+  server.create = (body) => (asked.push(body), Response.json(conversation({ id: 'new', kind: 'group', title: 'Book club' })));
+  expect(await live.createGroup('key', 'Book club', [you])).toBe('new');
+  expect(asked).toEqual([{ kind: 'group', client_id: 'key', title: 'Book club', member_ids: [you] }]);
+  expect(live.conversations.get('new')!.title).toBe('Book club');
+});
+
+test('a direct conversation without a message is listed only while it is open or something is written in it', async () => {
+  const at = (n: number): string => new Date(Date.UTC(2026, 0, n)).toISOString();
+  server.list = [
+    conversation({ id: 'talk', last_seq: 2, last_entry_at: at(4) }),
+    conversation({ id: 'looked at', last_seq: 1, last_entry_at: at(3) }),
+    conversation({ id: 'group', kind: 'group', last_seq: 1, last_entry_at: at(2) }),
+  ];
+  server.answer = (f) => (f.type === 'sync' ? missed() : { type: 'reply', data: {} });
+  await connected();
+  const listed = (open = ''): string[] => live.listed(open).map((c) => c.id);
+  expect(listed()).toEqual(['talk', 'group']);
+  expect(listed('looked at')).toEqual(['talk', 'looked at', 'group']);
+  live.drafts.set('looked at', 'hel');
+  expect(listed()).toEqual(['talk', 'looked at', 'group']);
+  live.drafts.set('looked at', '');
+  expect(listed()).toEqual(['talk', 'group']);
+  server.receive({ type: 'entry', data: { ...message(2), conversation_id: 'looked at' } });
+  expect(listed()).toContain('looked at');
 });
 
 test('what was said to be read is said again to the next connection, unless it is to a server restored from a backup', async () => {
@@ -180,32 +189,34 @@ test('what was said to be read is said again to the next connection, unless it i
 
 describe('a group that one was removed from', () => {
   const end = { ...message(9), kind: 'member_removed', user_id: me };
-  const page = (...messages: object[]): Response => Response.json({ messages, has_before: false, has_after: false, last_seq: 9 });
+  const left = conversation({ kind: 'group', title: 'Book club', former: true, last_seq: 9, members: [], last_message: message(8) });
+  /** The group as it was then, and the newest page of its log. */
+  const page = (id: string, url: URL): Response =>
+    url.searchParams.get('former') === 'true'
+      ? Response.json({ ...left, id })
+      : Response.json({ messages: [message(8), end], has_before: true, has_after: false, last_seq: 9 });
 
   beforeEach(() => {
     server.answer = (f) => (f.type === 'sync' ? missed() : { type: 'error', error: { code: 'not_found' } });
   });
 
-  test('can be read again, until one looks away; then its draft goes too', async () => {
+  test('can be read again until the user looks away, and what they were writing is kept', async () => {
     await connected();
-    server.one = () => page({ ...message(1), kind: 'title_changed', title: 'Book club' }, message(8), end);
+    server.one = page;
     await live.recall('c');
-    expect(live.conversations.get('c')).toMatchObject({ title: 'Book club', last_seq: 9, unread: 0, last_message: { seq: 8 } });
+    expect(live.conversations.get('c')).toMatchObject({ title: 'Book club', last_seq: 9, read_seq: 9, unread: 0, last_message: { seq: 8 } });
     expect(live.conversations.left('c')).toMatchObject({ kind: 'member_removed', seq: 9 });
     live.drafts.set('c', 'half a sentence');
     live.dismiss('c');
     expect(live.conversations.get('c')).toBe(undefined);
-    expect(live.drafts.get('c')).toBe('');
-    server.one = () => page(message(8), end);
-    await live.recall('c');
-    expect(live.conversations.get('c')!.title).toBe('A group you left');
-    server.one = () => page({ ...end, user_id: 'another' });
+    expect(live.drafts.get('c')).toBe('half a sentence');
+    server.one = () => new Response('{}', { status: 404 });
     await expect(live.recall('d')).rejects.toThrow('not_found');
   });
 
   test('is on the list while something written for it was not sent', async () => {
     void live.outbox.enqueue('c', 'written on the train');
-    server.one = () => page(end);
+    server.one = page;
     await connected();
     await vi.waitFor(() => expect(live.conversations.left('c')).not.toBe(undefined));
     await vi.waitFor(() => expect(live.pending.get('c')).toMatchObject([{ state: 'failed', code: 'not_found' }]));

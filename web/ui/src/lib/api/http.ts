@@ -151,9 +151,14 @@ export const http = {
   conversations: async (limit: number) =>
     (await call<{ conversations: Conversation[] }>('GET', listPath(limit))).conversations,
   conversation: (id: string) => call<Conversation>('GET', `conversations/${id}`),
+  /** A group that the user left or was removed from. */
+  former: (id: string) => call<Conversation>('GET', `conversations/${id}?former=true`),
+  formers: (cursor?: string) =>
+    call<{ conversations: Conversation[]; next_cursor?: string }>('GET', `conversations${query({ former: 'true', cursor })}`),
   openDirect: (user_id: string) => call<Conversation>('POST', 'conversations', { kind: 'direct', user_id }),
-  createGroup: (title: string, member_ids: string[]) =>
-    call<Conversation>('POST', 'conversations', { kind: 'group', title, member_ids }),
+  /** With the same client_id, title and members the same group, however often. */
+  createGroup: (client_id: string, title: string, member_ids: string[]) =>
+    call<Conversation>('POST', 'conversations', { kind: 'group', client_id, title, member_ids }),
   patchConversation: (id: string, change: GroupChange) => call<Conversation>('PATCH', `conversations/${id}`, change),
   changeNotify: (id: string, change: NotifyChange) => call<Conversation>('PATCH', `conversations/${id}/settings`, change),
   members,

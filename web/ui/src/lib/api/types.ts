@@ -146,8 +146,10 @@ export interface Conversation {
   id: string;
   kind: 'direct' | 'group';
   title: string;
-  /** One's own. */
+  /** The user's own. */
   role: MemberRole;
+  /** The user left the group or was removed: all of this is as of then. */
+  former?: boolean;
   /** Whoever is added to the group sees what was said before. */
   share_history: boolean;
   last_seq: number;

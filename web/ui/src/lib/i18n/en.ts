@@ -130,6 +130,10 @@ export const en = {
     again: 'Try again',
     more: 'Show more',
     empty: 'No conversations yet',
+    former: 'Former groups',
+    noFormer: 'You haven’t left any groups.',
+    formerFailed: 'Couldn’t load your former groups.',
+    until: (when: string) => `Until ${when}`,
   },
 
   find: {
@@ -368,7 +372,8 @@ export const en = {
     leaveToMember: 'You are the only owner: whoever has been here longest becomes owner.',
     leaveYes: 'Leave',
     stay: 'Stay',
-    former: 'A group you left',
+    unsent: 'You didn’t send this:',
+    discard: 'Discard',
   },
 
   newGroup: {
@@ -377,7 +382,7 @@ export const en = {
     nameLong: 'At most 200 characters, please.',
     people: 'People',
     create: (n: number) => (n === 0 ? 'Create group' : `Create group with ${count(n, 'person', 'people')}`),
-    perhapsMade: 'Perhaps the group was made all the same. If so, trying again leads to it.',
+    perhapsMade: 'The group may already exist; trying again will open it.',
   },
 
   picker: {

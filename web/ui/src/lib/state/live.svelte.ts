@@ -1,11 +1,10 @@
 import { SvelteMap } from 'svelte/reactivity';
 import { socketURL, storageName } from '../base';
-import { ApiError, asApiError, perhapsDone } from '../api/errors';
+import { ApiError, asApiError } from '../api/errors';
 import { http, type GroupChange, type NotifyChange } from '../api/http';
 import { Socket } from '../api/socket';
 import type { Conversation, Entry, Hello, Missed, PresenceState, Sent } from '../api/types';
 import type { Pending } from '../group';
-import { t } from '../i18n';
 import { named } from '../text/mentions';
 import { Actions } from './actions';
 import { waitAfter } from './again';
@@ -72,8 +71,6 @@ export class Live {
   #rosters = new Map<string, Roster>();
   #epoch: string | null = null;
   #listing: Promise<void> | null = null;
-  /** A group that may have been made, and what there was before. */
-  #doubtful: { title: string; known: Set<string> } | null = null;
   #refreshing = new Map<string, ReturnType<typeof setTimeout>>(); // conversations to ask for again
   #tabs: BroadcastChannel;
   #over = new AbortController();
@@ -196,6 +193,13 @@ export class Live {
     this.#socket.wake();
   }
 
+  /** The list to show. A direct conversation without a message is in it only while it is open or has a draft. */
+  listed(open: string): Conversation[] {
+    return this.conversations.sorted.filter(
+      (c) => c.kind === 'group' || c.last_seq > 1 || c.id === open || this.pending.has(c.id) || this.drafts.get(c.id) !== '',
+    );
+  }
+
   /** Fetches the list, once at a time. */
   list(): Promise<void> {
     this.#listing ??= this.#list().finally(() => (this.#listing = null));
@@ -246,39 +250,18 @@ export class Live {
   }
 
   /**
-   * Makes a group known that one is no longer in: what one had of it can still be read.
-   * Rejects with not_found if one never was, or is in it.
+   * Makes a group known that the user left or was removed from, to read what they may of it.
+   * Rejects with not_found for all others.
    */
   async recall(id: string): Promise<void> {
-    const { messages, last_seq } = await http.messages(id, {}, pageRows);
-    const end = messages.at(-1); // nothing comes after one's own
-    if (end?.user_id !== this.me || (end.kind !== 'member_removed' && end.kind !== 'member_left')) throw new ApiError('not_found');
-    this.conversations.recall({
-      id,
-      kind: 'group',
-      title: messages.findLast((m) => m.title)?.title ?? t.group.former,
-      role: 'member',
-      share_history: false,
-      last_seq,
-      last_entry_at: end.created_at,
-      members: [],
-      member_count: 0,
-      unread: 0,
-      unread_mentions: 0,
-      delivered_seq: last_seq,
-      read_seq: last_seq,
-      notify: 'all',
-      muted_until: null,
-      others_delivered_seq: 0,
-      others_read_seq: 0,
-      last_message: messages.findLast((m) => m.kind === 'message') ?? null,
-    }, end);
+    const [c, { messages }] = await Promise.all([http.former(id), http.messages(id, {}, pageRows)]);
+    // Their own departure is the last entry. All of it counts as read.
+    this.conversations.recall({ ...c, role: 'member', delivered_seq: c.last_seq, read_seq: c.last_seq }, messages.at(-1)!);
   }
 
   /** One looks away from a group that one is no longer in: it goes, unless there is something in it that was not sent. */
   dismiss(id: string): void {
     if (!this.conversations.left(id)) return;
-    this.drafts.set(id, '');
     this.composing.answer(id, null);
     if (!this.pending.has(id)) this.conversations.dismiss(id);
   }
@@ -290,30 +273,11 @@ export class Live {
     return c.id;
   }
 
-  /**
-   * Makes a group with oneself as its owner and gives its id. After a try whose answer was
-   * lost, it may be there already: then it is that one.
-   */
-  async createGroup(title: string, member_ids: string[]): Promise<string> {
-    const again = this.#doubtful?.title === title ? this.#doubtful : null;
-    const known = again?.known ?? new Set(this.conversations.sorted.map((c) => c.id));
-    if (again) {
-      for (const c of await http.conversations(firstList)) this.#put(c);
-      const made = this.conversations.sorted.find((c) => c.title === title && c.role === 'owner' && !known.has(c.id));
-      if (made) {
-        this.#doubtful = null;
-        return made.id;
-      }
-    }
-    try {
-      const c = await http.createGroup(title, member_ids);
-      this.#doubtful = null;
-      this.#put(c);
-      return c.id;
-    } catch (err) {
-      this.#doubtful = perhapsDone(asApiError(err)) ? { title, known } : null;
-      throw err;
-    }
+  /** Creates a group and gives its id; with the same client_id, title and members the same one. */
+  async createGroup(client_id: string, title: string, member_ids: string[]): Promise<string> {
+    const c = await http.createGroup(client_id, title, member_ids);
+    this.#put(c);
+    return c.id;
   }
 
   /** Renames a group, or sets what those who come later see. */
