@@ -99,6 +99,10 @@ func (w *world) converse(ctx context.Context) error {
 	for i := range w.size.direct {
 		g.Go(func() error {
 			a, b := w.people[2*i%n], w.people[(2*i+1+2*i/n)%n]
+			// From both sides: until its first message it would be hidden from the other.
+			if _, err := w.replicas[0].Client(b.Token).OpenDirect(ctx, a.User.ID); err != nil {
+				return err
+			}
 			conv, err := w.replicas[0].Client(a.Token).OpenDirect(ctx, b.User.ID)
 			w.conversations[i] = conv.ID
 			return err

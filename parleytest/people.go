@@ -65,6 +65,10 @@ func (s *Server) Pairs(ctx context.Context, prefix string, n int) ([]Pair, error
 	for i := range pairs {
 		g.Go(func() error {
 			a, b := people[2*i], people[2*i+1]
+			// From both sides: until its first message it would be hidden from the other.
+			if _, err := s.Client(b.Token).OpenDirect(ctx, a.User.ID); err != nil {
+				return err
+			}
 			c, err := s.Client(a.Token).OpenDirect(ctx, b.User.ID)
 			pairs[i] = Pair{a, b, c.ID}
 			return err
