@@ -170,6 +170,79 @@ describe('sending', () => {
     expect(server.bodies('c')).toEqual(['old']);
   });
 
+  test('keeps its order over reloads while the clock is set back again and again', async () => {
+    const now = Date.UTC(2026, 5, 1);
+    vi.useFakeTimers({ toFake: ['Date'], now });
+    try {
+      server.connected = false;
+      const bodies = ['first', 'second', 'third', 'fourth'];
+      for (const [i, body] of bodies.entries()) {
+        vi.setSystemTime(now - i * 86_400_000);
+        vi.resetModules(); // a new page: it does not know what time it was on the last one
+        const { Outbox } = await import('../src/lib/state/outbox');
+        const { openOutboxStore } = await import('../src/lib/state/outbox-store');
+        const shown: string[][] = [];
+        const outbox = new Outbox({
+          store: openOutboxStore(name),
+          user_id: 'me',
+          send: (item) => server.send(item),
+          connected: () => server.connected,
+          exclusively,
+          onChange: (_, pending) => shown.push(pending.map((p) => p.body)),
+          announce: () => {},
+        });
+        await outbox.load();
+        await outbox.enqueue('c', body);
+        expect(shown.at(-1)).toEqual(bodies.slice(0, i + 1));
+      }
+      server.connected = true;
+      const last = tab({ store: openOutboxStore(name) });
+      await last.outbox.load();
+      last.outbox.drainAll();
+      await empty();
+      expect(server.bodies('c')).toEqual(bodies);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  test('puts what is sent again last, whatever the clock says', async () => {
+    server.faults = [new ApiError('forbidden')];
+    const { outbox, shown } = tab();
+    await outbox.enqueue('c', 'refused at first');
+    await vi.waitFor(() => expect(shown.get('c')?.[0]?.state).toBe('failed'));
+    server.connected = false;
+    await outbox.enqueue('c', 'written meanwhile');
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.UTC(2020, 0, 1) });
+    await outbox.retry(shown.get('c')!.find((p) => p.state === 'failed')!.client_id);
+    vi.useRealTimers();
+    expect((await store.all('me')).map((i) => i.body)).toEqual(['written meanwhile', 'refused at first']);
+    expect(shown.get('c')!.map((p) => p.body)).toEqual(['written meanwhile', 'refused at first']);
+  });
+
+  test('takes what older pages queued first, in their order', async () => {
+    server.connected = false;
+    const { outbox } = tab();
+    await outbox.enqueue('c', 'new');
+    const old = { user_id: 'me', conversation_id: 'c', created_at: '2026-01-01T00:00:00Z', state: 'queued' as const };
+    await store.put({ ...old, client_id: 'b', body: 'old 2', place: '2' });
+    await store.put({ ...old, client_id: 'a', body: 'old 1', place: '1' });
+    await outbox.load();
+    await outbox.enqueue('c', 'newer');
+    server.connected = true;
+    outbox.drainAll();
+    await empty();
+    expect(server.bodies('c')).toEqual(['old 1', 'old 2', 'new', 'newer']);
+  });
+
+  test('of several tabs is that in which they were queued', async () => {
+    server.connected = false;
+    const tabs = [tab(), tab({ store: openOutboxStore(name) })];
+    const bodies = Array.from({ length: 12 }, (_, i) => `${i}`);
+    for (const [i, body] of bodies.entries()) await tabs[i % 2]!.outbox.enqueue('c', body);
+    expect((await store.all('me')).map((i) => i.body)).toEqual(bodies);
+  });
+
   test('of what was stored but not answered leaves one copy', async () => {
     server.faults = ['lost'];
     const { outbox } = tab();
@@ -293,7 +366,7 @@ describe('refusals', () => {
 
   test('a device without room says so and keeps the text on the page', async () => {
     vi.spyOn(console, 'error').mockImplementation(() => {});
-    const full: OutboxStore = { durable: true, put: () => Promise.reject(new Error('full')), delete: async () => {}, all: async () => [] };
+    const full: OutboxStore = { durable: true, append: () => Promise.reject(new Error('full')), put: async () => {}, delete: async () => {}, all: async () => [] };
     const { outbox, shown } = tab({ store: full });
     expect(await outbox.enqueue('c', 'precious')).toBe(false);
     expect(shown.get('c')).toMatchObject([{ state: 'failed', code: 'storage', body: 'precious' }]);

@@ -14,8 +14,13 @@ export interface Queued {
   mentions_open?: boolean;
   /** When it was written, RFC 3339. */
   created_at: string;
-  /** Its place in the queue: sorts after everything that was queued before. */
-  place: string;
+  /**
+   * Its number in the queue, above that of everything queued before. The store gives it out:
+   * a clock can be set back. Older pages queued without.
+   */
+  position?: number;
+  /** The order that older pages queued in, by their clock. */
+  place?: string;
   state: 'queued' | 'failed';
   code?: string;
   detail?: string;
@@ -24,13 +29,23 @@ export interface Queued {
 export interface OutboxStore {
   /** Survives a reload. */
   readonly durable: boolean;
+  /** Stores an item behind all others of its user, and resolves to its position. */
+  append(item: Queued): Promise<number>;
+  /** Stores an item where it is. */
   put(item: Queued): Promise<void>;
   delete(client_id: string): Promise<void>;
-  /** Everything of one person, in order of place. */
+  /** All items of a user, in the order in which they were queued. */
   all(user_id: string): Promise<Queued[]>;
 }
 
-const byPlace = (a: Queued, b: Queued): number => (a.place < b.place ? -1 : a.place > b.place ? 1 : 0);
+/** Items without a position are older than all that have one. */
+export function byPosition(a: Queued, b: Queued): number {
+  const [x, y] = [a.place ?? '', b.place ?? ''];
+  return (a.position ?? 0) - (b.position ?? 0) || (x < y ? -1 : Number(x > y));
+}
+
+/** The position behind all others. */
+export const nextPosition = (items: Iterable<Queued>): number => 1 + Math.max(0, ...Array.from(items, (i) => i.position ?? 0));
 
 const settle = <T>(request: IDBRequest<T>): Promise<T> =>
   new Promise((resolve, reject) => {
@@ -62,32 +77,48 @@ class Durable implements OutboxStore {
     return this.#db ?? this.#take(await connect(this.#name));
   }
 
-  async #write(f: (store: IDBObjectStore) => void): Promise<void> {
+  /** Runs a transaction. What f resolves to counts once the transaction is on the disk. */
+  async #write<T>(f: (store: IDBObjectStore) => T | Promise<T>): Promise<T> {
     const tx = (await this.#opened()).transaction('outbox', 'readwrite', { durability: 'strict' });
-    f(tx.objectStore('outbox'));
-    await new Promise<void>((resolve, reject) => {
+    const done = new Promise<void>((resolve, reject) => {
       tx.oncomplete = () => resolve();
       tx.onabort = tx.onerror = () => reject(tx.error);
+    });
+    const [result] = await Promise.all([f(tx.objectStore('outbox')), done]);
+    return result;
+  }
+
+  append(item: Queued): Promise<number> {
+    return this.#write(async (s) => {
+      const position = nextPosition(await settle<Queued[]>(s.index('user').getAll(item.user_id)));
+      s.put({ ...item, position });
+      return position;
     });
   }
 
   put(item: Queued): Promise<void> {
-    return this.#write((s) => s.put(item));
+    return this.#write((s) => void s.put(item));
   }
 
   delete(client_id: string): Promise<void> {
-    return this.#write((s) => s.delete(client_id));
+    return this.#write((s) => void s.delete(client_id));
   }
 
   async all(user_id: string): Promise<Queued[]> {
     const index = (await this.#opened()).transaction('outbox').objectStore('outbox').index('user');
-    return (await settle<Queued[]>(index.getAll(user_id))).sort(byPlace);
+    return (await settle<Queued[]>(index.getAll(user_id))).sort(byPosition);
   }
 }
 
 class InMemory implements OutboxStore {
   readonly durable = false;
   #items = new Map<string, Queued>();
+
+  async append(item: Queued): Promise<number> {
+    const position = nextPosition(this.#items.values());
+    this.#items.set(item.client_id, { ...item, position });
+    return position;
+  }
 
   async put(item: Queued): Promise<void> {
     this.#items.set(item.client_id, { ...item });
@@ -98,7 +129,7 @@ class InMemory implements OutboxStore {
   }
 
   async all(user_id: string): Promise<Queued[]> {
-    return [...this.#items.values()].filter((i) => i.user_id === user_id).sort(byPlace);
+    return [...this.#items.values()].filter((i) => i.user_id === user_id).sort(byPosition);
   }
 }
 
@@ -112,6 +143,10 @@ class Opening implements OutboxStore {
       this.durable = s.durable;
       return s;
     });
+  }
+
+  async append(item: Queued): Promise<number> {
+    return (await this.#store).append(item);
   }
 
   async put(item: Queued): Promise<void> {

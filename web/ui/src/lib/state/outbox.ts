@@ -2,7 +2,7 @@ import { ApiError } from '../api/errors';
 import type { Sent } from '../api/types';
 import type { Pending } from '../group';
 import { uuidv7 } from '../uuid';
-import type { OutboxStore, Queued } from './outbox-store';
+import { byPosition, nextPosition, type OutboxStore, type Queued } from './outbox-store';
 
 // The way of a message from the composer to the server's acknowledgement. It is written
 // down first, then sent, one at a time in each conversation, with the same client_id
@@ -69,10 +69,9 @@ export class Outbox {
       body,
       ...o,
       created_at: new Date().toISOString(),
-      place: client_id,
       state: 'queued',
     };
-    const kept = await this.#keep(item);
+    const kept = await this.#keep(item, true);
     if (kept) this.drain(conversation_id);
     return kept;
   }
@@ -81,11 +80,11 @@ export class Outbox {
   async retry(client_id: string): Promise<void> {
     const old = this.#items.get(client_id);
     if (!old) return;
-    const { code, detail: _, ...rest } = old;
+    const { code, detail: _, place: _p, ...rest } = old;
     // The id is taken by another message: the old one can never be stored under it.
     const id = code === 'conflict' ? uuidv7() : client_id;
-    const item: Queued = { ...rest, client_id: id, place: uuidv7(), state: 'queued' };
-    if (!(await this.#keep(item))) return;
+    const item: Queued = { ...rest, client_id: id, state: 'queued' };
+    if (!(await this.#keep(item, true))) return;
     if (id !== client_id) await this.#forget(client_id); // only now: it is never in neither form
     this.drain(item.conversation_id);
   }
@@ -165,13 +164,16 @@ export class Outbox {
     await this.#keep({ ...item, state: 'failed', code: err.code, detail: err.detail });
   }
 
-  /** Shows the item at once and writes it down. A full disk is a failure like another. */
-  async #keep(item: Queued): Promise<boolean> {
+  /** Shows the item at once and writes it down, perhaps behind all others. A full disk is a failure like another. */
+  async #keep(item: Queued, last = false): Promise<boolean> {
+    // Until the store has numbered it: other tabs append as well.
+    if (last) item = { ...item, position: nextPosition(this.#items.values()) };
     this.#items.set(item.client_id, item);
     this.#changed(item.conversation_id);
     this.#ahead.add(item.client_id);
     try {
-      await this.#o.store.put(item);
+      if (last) this.#numbered(item, await this.#o.store.append(item));
+      else await this.#o.store.put(item);
       this.#ahead.delete(item.client_id);
       this.#o.announce();
       return true;
@@ -182,6 +184,12 @@ export class Outbox {
       this.#changed(item.conversation_id);
       return false;
     }
+  }
+
+  #numbered(item: Queued, position: number): void {
+    if (position === item.position || this.#items.get(item.client_id) !== item) return;
+    this.#items.set(item.client_id, { ...item, position });
+    this.#changed(item.conversation_id);
   }
 
   async #forget(client_id: string): Promise<void> {
@@ -197,7 +205,7 @@ export class Outbox {
     const sent = [...this.#sent.values()].filter((p) => p.conversation_id === conversation_id);
     const queued = [...this.#items.values()]
       .filter((i) => i.conversation_id === conversation_id && !this.#sent.has(i.client_id))
-      .sort((a, b) => (a.place < b.place ? -1 : 1));
+      .sort(byPosition);
     this.#o.onChange(conversation_id, [...sent.sort((a, b) => a.seq! - b.seq!), ...queued.map(toPending)]);
   }
 }
@@ -210,7 +218,7 @@ const acknowledged = (item: Queued, sent: Sent): Pending => ({
 });
 
 function toPending(i: Queued): Pending {
-  const { user_id: _u, place: _p, ...pending } = i;
+  const { user_id: _u, place: _p, position: _n, ...pending } = i;
   return pending;
 }
 
