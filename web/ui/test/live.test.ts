@@ -206,10 +206,10 @@ describe('a group that one was removed from', () => {
     await live.recall('c');
     expect(live.conversations.get('c')).toMatchObject({ title: 'Book club', last_seq: 9, read_seq: 9, unread: 0, last_message: { seq: 8 } });
     expect(live.conversations.left('c')).toMatchObject({ kind: 'member_removed', seq: 9 });
-    live.drafts.set('c', 'half a sentence');
+    live.drafts.change('c', { text: 'half a sentence' });
     live.dismiss('c');
     expect(live.conversations.get('c')).toBe(undefined);
-    expect(live.drafts.get('c')).toBe('half a sentence');
+    expect(live.drafts.get('c').text).toBe('half a sentence');
     server.one = () => new Response('{}', { status: 404 });
     await expect(live.recall('d')).rejects.toThrow('not_found');
   });

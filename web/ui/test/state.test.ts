@@ -5,7 +5,6 @@ import { ApiError, toApiError } from '../src/lib/api/errors';
 import { deviceOf } from '../src/lib/device';
 import { words } from '../src/lib/i18n';
 import { Conversations } from '../src/lib/state/conversations.svelte';
-import { Drafts } from '../src/lib/state/drafts.svelte';
 import { rank } from '../src/lib/search';
 import { Receipts } from '../src/lib/state/receipts';
 import { excess } from '../src/lib/text/length';
@@ -25,125 +24,6 @@ describe('uuid', () => {
     const ids = Array.from({ length: 10_000 }, (_, i) => uuidv7(i < 9000 ? now : now - 5000));
     expect([...ids].sort()).toEqual(ids);
     expect(new Set(ids).size).toBe(ids.length);
-  });
-});
-
-class FakeStorage {
-  items = new Map<string, string>();
-  get length(): number {
-    return this.items.size;
-  }
-  key = (i: number): string | null => [...this.items.keys()][i] ?? null;
-  getItem = (k: string): string | null => this.items.get(k) ?? null;
-  setItem = (k: string, v: string): void => void this.items.set(k, v);
-  removeItem = (k: string): void => void this.items.delete(k);
-}
-
-describe('drafts', () => {
-  beforeEach(() => {
-    vi.useFakeTimers();
-  });
-  afterEach(() => {
-    vi.useRealTimers();
-  });
-
-  test('survive a reload, by conversation', () => {
-    const s = new FakeStorage();
-    const before = new Drafts('d:', s);
-    before.set('a', 'to a');
-    before.set('b', 'to b');
-    vi.advanceTimersByTime(300);
-    const after = new Drafts('d:', s);
-    expect(after.get('a')).toBe('to a');
-    expect(after.get('b')).toBe('to b');
-    expect(after.get('c')).toBe('');
-    expect(new Drafts('somebody else', s).get('a')).toBe('');
-  });
-
-  test('are written when typing pauses or the page goes', () => {
-    const s = new FakeStorage();
-    const drafts = new Drafts('d:', s);
-    drafts.set('a', 't');
-    vi.advanceTimersByTime(200);
-    drafts.set('a', 'ty');
-    vi.advanceTimersByTime(200);
-    expect(s.items.size).toBe(0);
-    drafts.flush();
-    expect(Object.fromEntries(s.items)).toEqual({ 'd:a': 'ty' });
-  });
-
-  test('leave nothing behind once sent or cleared', () => {
-    const s = new FakeStorage();
-    const drafts = new Drafts('d:', s);
-    drafts.set('a', 'x');
-    drafts.set('a', '  ');
-    drafts.flush();
-    expect(s.items.size).toBe(0);
-    drafts.set('a', 'x');
-    drafts.flush();
-    drafts.clear();
-    expect(s.items.size).toBe(0);
-    expect(drafts.get('a')).toBe('');
-  });
-
-  test('stay stored until the outbox has them, whatever flushes meanwhile', async () => {
-    const s = new FakeStorage();
-    const drafts = new Drafts('d:', s);
-    drafts.set('a', 'typed and sent in a moment');
-    let keep = (_: boolean): void => {};
-    const sent = drafts.sent('a', new Promise((resolve) => (keep = resolve)));
-    expect(drafts.get('a')).toBe('');
-    drafts.flush();
-    vi.advanceTimersByTime(300);
-    expect(new Drafts('d:', s).get('a')).toBe('typed and sent in a moment');
-    keep(true);
-    await sent;
-    expect(s.items.size).toBe(0);
-
-    // The device could not keep it: the text is there again after a reload.
-    drafts.set('a', 'second');
-    await drafts.sent('a', Promise.resolve(false));
-    drafts.flush();
-    expect(new Drafts('d:', s).get('a')).toBe('second');
-    drafts.set('a', 'third');
-    drafts.set('a', '');
-    drafts.flush();
-    expect(s.items.size).toBe(0);
-  });
-
-  test('sent one after the other wait each for its own', async () => {
-    const s = new FakeStorage();
-    const drafts = new Drafts('d:', s);
-    drafts.set('a', 'first');
-    let keep = (_: boolean): void => {};
-    const first = drafts.sent('a', new Promise((resolve) => (keep = resolve)));
-    drafts.set('a', 'second');
-    void drafts.sent('a', new Promise(() => {}));
-    keep(true);
-    await first;
-    expect(new Drafts('d:', s).get('a')).toBe('second');
-  });
-
-  test('of several tabs do not overwrite each other', () => {
-    const s = new FakeStorage();
-    const [one, two] = [new Drafts('d:', s), new Drafts('d:', s)];
-    one.set('a', 'from one');
-    two.set('b', 'from two');
-    one.flush();
-    two.flush();
-    expect(Object.fromEntries(s.items)).toEqual({ 'd:a': 'from one', 'd:b': 'from two' });
-    two.changed({ key: 'd:a', newValue: 'from one' });
-    expect(two.get('a')).toBe('from one');
-    two.changed({ key: 'd:a', newValue: null });
-    two.changed({ key: 'something else', newValue: 'x' });
-    expect(two.get('a')).toBe('');
-  });
-
-  test('do without storage', () => {
-    const drafts = new Drafts('d:', null);
-    drafts.set('a', 'x');
-    drafts.flush();
-    expect(drafts.get('a')).toBe('x');
   });
 });
 

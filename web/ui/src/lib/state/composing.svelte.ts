@@ -1,80 +1,61 @@
 import { SvelteMap } from 'svelte/reactivity';
 import type { ApiError } from '../api/errors';
 import type { Message, Quote } from '../api/types';
-import type { Drafts } from './drafts.svelte';
+import type { Drafts, Edit } from './drafts.svelte';
 
 /** A message of one's own that is being changed. */
-export interface Editing {
-  message: Message;
-  /** As far as it was typed. */
-  text: string;
-  /** What was sent last and with which id: the same again is the same edit. */
-  tried?: { client_id: string; body: string; mentions: string[] };
+export interface Editing extends Edit {
   busy: boolean;
   /** Why it was not saved. */
   error: ApiError | null;
 }
 
+type Try = Pick<Editing, 'busy' | 'error'>;
+const untried: Try = { busy: false, error: null };
+
 /**
- * What the composer of each conversation is at, besides its draft: which message is
- * answered (kept over reloads, as the draft is), and which one is being edited.
+ * What the composer of each conversation is at, besides its text: which message is answered
+ * and which one is edited. Both are part of the draft, and kept as it is.
  */
 export class Composing {
-  #answers: Drafts;
-  #edits = new SvelteMap<string, Editing>();
+  #drafts: Drafts;
+  /** How saving an edit goes; that is not kept. */
+  #tries = new SvelteMap<string, Try>();
 
-  /** Answers holds quotes as JSON. */
-  constructor(answers: Drafts) {
-    this.#answers = answers;
+  constructor(drafts: Drafts) {
+    this.#drafts = drafts;
   }
 
   answering(conversation_id: string): Quote | null {
-    const kept = this.#answers.get(conversation_id);
-    if (kept === '') return null;
-    try {
-      return JSON.parse(kept) as Quote;
-    } catch {
-      return null; // not by this program
-    }
+    return this.#drafts.get(conversation_id).answering ?? null;
   }
 
   answer(conversation_id: string, quote: Quote | null): void {
-    this.#answers.set(conversation_id, quote ? JSON.stringify(quote) : '');
-  }
-
-  /** The answer goes to the outbox, with the draft and in the same way. */
-  async sent(conversation_id: string, kept: Promise<boolean>): Promise<void> {
-    await this.#answers.sent(conversation_id, kept);
+    this.#drafts.change(conversation_id, { answering: quote ?? undefined });
   }
 
   editing(conversation_id: string): Editing | null {
-    return this.#edits.get(conversation_id) ?? null;
+    const { editing } = this.#drafts.get(conversation_id);
+    return editing ? { ...editing, ...(this.#tries.get(conversation_id) ?? untried) } : null;
   }
 
   edit(message: Message): void {
-    this.#edits.set(message.conversation_id, { message, text: message.body ?? '', busy: false, error: null });
+    this.#tries.delete(message.conversation_id);
+    this.#drafts.change(message.conversation_id, { editing: { message, text: message.body ?? '' } });
   }
 
   /** Goes on with an edit; it may have been given up meanwhile. */
   amend(conversation_id: string, change: Partial<Editing>): void {
-    const old = this.#edits.get(conversation_id);
-    if (old) this.#edits.set(conversation_id, { ...old, ...change });
+    const old = this.editing(conversation_id);
+    if (!old) return;
+    const { busy, error, ...edit } = { ...old, ...change };
+    this.#tries.set(conversation_id, { busy, error });
+    this.#drafts.change(conversation_id, { editing: edit });
   }
 
   stopEditing(conversation_id: string): void {
-    this.#edits.delete(conversation_id);
-  }
-
-  changed(e: { key: string | null; newValue: string | null }): void {
-    this.#answers.changed(e);
-  }
-
-  flush(): void {
-    this.#answers.flush();
-  }
-
-  clear(): void {
-    this.#answers.clear();
-    this.#edits.clear();
+    if (!this.editing(conversation_id)) return;
+    this.#tries.delete(conversation_id);
+    this.#drafts.change(conversation_id, { editing: undefined });
   }
 }

@@ -12,7 +12,7 @@ import { Announcer } from './announcer';
 import { Composing } from './composing.svelte';
 import { connection } from './connection.svelte';
 import { Conversations } from './conversations.svelte';
-import { answersPrefix, Drafts, draftsPrefix } from './drafts.svelte';
+import { adoptAnswers, Drafts, draftsPrefix, type DraftSent } from './drafts.svelte';
 import { Log } from './log.svelte';
 import type { Progress } from './marks.svelte';
 import { Outbox } from './outbox';
@@ -29,12 +29,14 @@ import { pageRows } from './window';
 export const firstList = 100;
 /** A sync names at most this many; the server takes 2,000. */
 const maxHeld = 1_000;
+/** A page that got the focus less than this ago, in milliseconds, still follows other tabs. */
+const focusGrace = 500;
 /** So many conversations' rows are kept for going back to. */
 const keptLogs = 12;
 
-const storage = (): Storage | null => {
+const storage = (of: 'localStorage' | 'sessionStorage'): Storage | null => {
   try {
-    return localStorage;
+    return window[of];
   } catch {
     return null; // forbidden by the browser's settings
   }
@@ -74,11 +76,20 @@ export class Live {
   #refreshing = new Map<string, ReturnType<typeof setTimeout>>(); // conversations to ask for again
   #tabs: BroadcastChannel;
   #over = new AbortController();
+  #focusedAt = -Infinity;
 
   constructor(readonly me: string) {
     this.conversations = new Conversations(me);
-    this.drafts = new Drafts(draftsPrefix(me), storage());
-    this.composing = new Composing(new Drafts(answersPrefix(me), storage()));
+    const local = storage('localStorage');
+    adoptAnswers(me, local);
+    this.drafts = new Drafts(draftsPrefix(me), {
+      local,
+      session: storage('sessionStorage'),
+      // What another window wrote as it lost the focus to this one comes a moment later.
+      focused: () => document.hasFocus() && performance.now() - this.#focusedAt > focusGrace,
+      announce: (sent) => this.#announce(sent),
+    });
+    this.composing = new Composing(this.drafts);
     this.#socket = new Socket({
       url: socketURL,
       handlers: {
@@ -138,14 +149,17 @@ export class Live {
         if (pending.length > 0) this.pending.set(id, pending);
         else this.pending.delete(id);
       },
-      announce: () => this.#over.signal.aborted || this.#tabs.postMessage(null),
+      announce: () => this.#announce(null),
     });
     this.actions = new Actions({
       me,
       request: (type, data) => this.#socket.request<Sent>(type, data),
       log: (id) => this.log(id),
     });
-    this.#tabs.onmessage = () => void this.outbox.load();
+    this.#tabs.onmessage = ({ data: sent }: MessageEvent<DraftSent | null>) => {
+      if (sent) this.drafts.sentElsewhere(sent);
+      void this.outbox.load();
+    };
     addEventListener('beforeunload', (e) => {
       if (this.outbox.size > 0 && !store.durable) e.preventDefault();
     }, { signal: this.#over.signal });
@@ -155,16 +169,14 @@ export class Live {
     const { signal } = this.#over;
     addEventListener('online', () => this.#socket.wake(), { signal });
     addEventListener('pageshow', (e) => e.persisted && this.#socket.wake(), { signal });
-    addEventListener('storage', (e) => {
-      this.drafts.changed(e);
-      this.composing.changed(e);
-    }, { signal });
+    addEventListener('storage', (e) => this.drafts.changed(e), { signal });
+    addEventListener('blur', () => this.drafts.flush(), { signal });
+    addEventListener('focus', () => (this.#focusedAt = performance.now()), { signal });
     document.addEventListener('visibilitychange', () => {
       if (document.visibilityState === 'visible') {
         this.#socket.wake();
       } else {
         this.drafts.flush();
-        this.composing.flush();
         this.receipts.flush();
       }
     }, { signal });
@@ -176,7 +188,6 @@ export class Live {
 
   stop(): void {
     this.drafts.flush();
-    this.composing.flush();
     this.#over.abort();
     this.#socket.stop();
     this.receipts.clear();
@@ -186,6 +197,11 @@ export class Live {
     this.#tabs.close();
     for (const log of this.#logs.values()) log.forget();
     connection.reset();
+  }
+
+  /** Tells the other tabs that the outbox changed, and what was sent from a draft. */
+  #announce(sent: DraftSent | null): void {
+    if (!this.#over.signal.aborted) this.#tabs.postMessage(sent);
   }
 
   /** Tries to connect now. */
@@ -262,7 +278,7 @@ export class Live {
   /** One looks away from a group that one is no longer in: it goes, unless there is something in it that was not sent. */
   dismiss(id: string): void {
     if (!this.conversations.left(id)) return;
-    this.composing.answer(id, null);
+    this.drafts.change(id, { answering: undefined, editing: undefined }); // its text may still be wanted
     if (!this.pending.has(id)) this.conversations.dismiss(id);
   }
 

@@ -1,5 +1,6 @@
 import type { ApiError } from '../api/errors';
 import type { Conversation } from '../api/types';
+import { elapsed } from '../elapsed';
 import { completing, named, suggest } from '../text/mentions';
 import type { Live } from './live.svelte';
 import type { Person } from './people.svelte';
@@ -68,8 +69,8 @@ export class Mentions {
 
   async #load(): Promise<void> {
     if (this.#conversation().kind !== 'group' || this.#roster.current) return;
-    if (this.#roster.error && Date.now() - this.#askedAt < patience) return;
-    this.#askedAt = Date.now();
+    if (this.#roster.error && elapsed() - this.#askedAt < patience) return;
+    this.#askedAt = elapsed();
     await this.#roster.want();
     this.#suggest();
   }
@@ -78,12 +79,12 @@ export class Mentions {
     this.at = (this.at + by + this.matches.length) % this.matches.length;
   }
 
-  /** The text with somebody in it, and where the caret is then. */
-  choose(member: Person): { text: string; caret: number } {
+  /** The text that mentions a member, and the part of what was typed that it replaces. */
+  choose(member: Person): { text: string; from: number; to: number } {
     const from = this.#word()?.from ?? this.#caret;
-    const before = `${this.#text.slice(0, from)}@${member.username} `;
+    const to = this.#caret + Number(this.#text[this.#caret] === ' ');
     this.matches = [];
-    return { text: before + this.#text.slice(this.#caret).replace(/^ /, ''), caret: before.length };
+    return { text: `@${member.username} `, from, to };
   }
 
   /** Not now; with the next key they are there again. */

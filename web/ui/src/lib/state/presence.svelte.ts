@@ -1,6 +1,7 @@
 import { SvelteMap } from 'svelte/reactivity';
 import { asApiError } from '../api/errors';
 import type { PresenceState } from '../api/types';
+import { elapsed } from '../elapsed';
 
 /** Who is looked at is gathered this long before the server is told, in milliseconds. */
 const gather = 50;
@@ -99,7 +100,7 @@ export class Presence {
     this.#conversation = null;
   }
 
-  #plan(after = Math.max(gather, this.#last + gap - Date.now())): void {
+  #plan(after = Math.max(gather, this.#last + gap - elapsed())): void {
     this.#due ??= setTimeout(() => {
       this.#due = undefined;
       this.#tell();
@@ -121,7 +122,7 @@ export class Presence {
   }
 
   #ask(type: 'presence.watch' | 'presence.unwatch', user_ids: string[], conversation_id?: string): void {
-    this.#last = Date.now();
+    this.#last = elapsed();
     const told = this.#told;
     const before = told.conversation_id;
     const watch = type === 'presence.watch';

@@ -1,4 +1,5 @@
 import { asApiError, type ApiError } from '../api/errors';
+import { elapsed } from '../elapsed';
 import { waitAfter } from './again';
 
 // Marks of what this device has and of what was read. They only ever rise, so the highest
@@ -79,7 +80,7 @@ export class Receipts {
 
   #answered(mark: Mark, id: string, seq: number): void {
     this.#failures = 0;
-    const at = Date.now();
+    const at = elapsed();
     this.#said = this.#said.filter((s) => s.at > at - written && !(s.mark === mark && s.id === id && s.seq <= seq));
     this.#said.push({ mark, id, seq, at });
   }

@@ -7,7 +7,6 @@ export async function signOut(live: Live): Promise<void> {
   await session.signOut();
   const forgotten = forgetDevice().catch(() => {}); // the server has forgotten it already
   live.drafts.clear();
-  live.composing.clear();
   await live.outbox.clear();
   await forgotten;
 }

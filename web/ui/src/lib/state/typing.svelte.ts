@@ -1,4 +1,5 @@
 import { SvelteMap } from 'svelte/reactivity';
+import { elapsed } from '../elapsed';
 
 /** Who types is shown for so long after it was heard last, in milliseconds. */
 const shownFor = 5_000;
@@ -25,8 +26,8 @@ export class Typing {
   /** Somebody wrote something into the box of a conversation here. */
   typed(conversation_id: string): void {
     const { conversation_id: last, at } = this.#said;
-    if (last === conversation_id && Date.now() - at < sayEvery) return;
-    this.#said = { conversation_id, at: Date.now() };
+    if (last === conversation_id && elapsed() - at < sayEvery) return;
+    this.#said = { conversation_id, at: elapsed() };
     this.#o.say(conversation_id);
   }
 
