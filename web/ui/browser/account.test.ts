@@ -150,7 +150,7 @@ describe('an account', () => {
 
   test('too long a message is not sent but said', async () => {
     await box(page, 'Ben Okri').fill('é'.repeat(8193));
-    await page.getByText('Too long by 2 bytes.').waitFor();
+    await page.getByText('1 character too long.').waitFor();
     expect(await page.getByRole('button', { name: 'Send' }).isDisabled()).toBe(true);
     await box(page, 'Ben Okri').fill('   ');
     expect(await page.getByRole('button', { name: 'Send' }).isDisabled()).toBe(true);

@@ -138,6 +138,17 @@ describe('presence', () => {
     expect(presence.get('a')).toBe(undefined);
   });
 
+  test('is asked for in half a second after the clock was set back', async () => {
+    const { presence, take } = setUp();
+    presence.watch('a');
+    await vi.advanceTimersByTimeAsync(50);
+    take();
+    vi.setSystemTime(Date.now() - 86_400_000);
+    presence.watch('b');
+    await vi.advanceTimersByTimeAsync(500);
+    expect(take()).toEqual([['presence.watch', { user_ids: ['b'] }]]);
+  });
+
   test('who runs through the list stirs up two questions, not twenty', async () => {
     const { presence, take } = setUp();
     let stop = [presence.watch('u0'), presence.show('c0')];
@@ -301,6 +312,15 @@ describe('typing', () => {
     expect(said).toEqual(['c', 'c']);
     typing.typed('d');
     expect(said).toEqual(['c', 'c', 'd']);
+  });
+
+  test('is said again after the clock was set back', () => {
+    const { typing, said } = setUp();
+    typing.typed('c');
+    vi.setSystemTime(Date.now() - 86_400_000);
+    vi.advanceTimersByTime(3_000);
+    typing.typed('c');
+    expect(said).toEqual(['c', 'c']);
   });
 
   test('is shown for five seconds after it was heard last', () => {

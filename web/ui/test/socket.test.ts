@@ -204,8 +204,18 @@ describe('requests', () => {
     const { socket, last } = setUp();
     socket.start();
     last().hello();
-    await expect(socket.request('a', { body: '\u0001'.repeat(11_000) })).rejects.toMatchObject({ code: 'too_large' });
+    for (const body of ['a'.repeat(61_500), '語'.repeat(20_500), '\u0001'.repeat(61_500)]) {
+      await expect(socket.request('a', { body })).rejects.toMatchObject({ code: 'too_large' });
+    }
     expect(last().sent).toEqual([]);
+  });
+
+  test('of the longest message reach the server, whatever JSON makes of it', () => {
+    const { socket, last } = setUp();
+    socket.start();
+    last().hello();
+    for (const body of ['a', '"', '\\', '\u0001']) void socket.request('message.send', { body: body.repeat(16_384) }).catch(() => {});
+    expect(last().sent).toHaveLength(4);
   });
 
   test('lost with the connection are of unknown outcome', async () => {

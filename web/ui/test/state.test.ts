@@ -7,7 +7,7 @@ import { words } from '../src/lib/i18n';
 import { Conversations } from '../src/lib/state/conversations.svelte';
 import { rank } from '../src/lib/search';
 import { Receipts } from '../src/lib/state/receipts';
-import { excess } from '../src/lib/text/length';
+import { excess, utf8Length, wellFormed } from '../src/lib/text/length';
 import { uuidv7 } from '../src/lib/uuid';
 import { conversation, me, message, you } from './make';
 
@@ -240,13 +240,34 @@ describe('many receipts', () => {
 });
 
 describe('the length of a message', () => {
-  test('is counted in bytes, and in those of its frame', () => {
-    expect(excess('a'.repeat(16_384))).toBe(0);
-    expect(excess('é'.repeat(8_193))).toBe(2);
-    expect(excess('"'.repeat(16_384))).toBe(0);
-    // Six bytes each in JSON, and two for the quotes around.
-    expect(excess('\u0001'.repeat(9_557))).toBe(0);
-    expect(excess('\u0001'.repeat(9_558))).toBe(6);
+  test.each([
+    ['letters', 'a'.repeat(16_384), 0],
+    ['one letter more', 'a'.repeat(16_385), 1],
+    ['two bytes each', 'é'.repeat(8_192), 0],
+    ['two bytes each, one more', 'é'.repeat(8_193), 1],
+    ['three bytes each, which do not fit evenly', '語'.repeat(5_462), 1],
+    ['what JSON escapes', '"\\'.repeat(8_192), 0],
+    ['control characters, six bytes each in JSON', '\u0001'.repeat(16_384), 0],
+    ['line breaks', '\n'.repeat(16_390), 6],
+    ['a family of emoji that the limit cuts', 'a'.repeat(16_380) + '👨‍👩‍👧‍👦', 1],
+    ['three families of emoji beyond it', 'a'.repeat(16_384) + '👨‍👩‍👧‍👦'.repeat(3), 3],
+    ['much more than fits', 'é'.repeat(100_000), 91_808],
+  ])('is counted as the server counts it, and its excess in characters: %s', (_, body, over) => {
+    expect(excess(body)).toBe(over);
+  });
+
+  test('agrees with the limit in bytes for every text', () => {
+    for (const char of ['a', 'é', '語', '😀', '\u0001', '\ud800']) {
+      const size = utf8Length(char);
+      const most = Math.floor(16_384 / size);
+      expect(excess(char.repeat(most))).toBe(0);
+      expect(excess(char.repeat(most) + 'a'.repeat(16_384 - most * size))).toBe(0);
+      expect(excess(char.repeat(most + 1))).toBeGreaterThan(0);
+    }
+  });
+
+  test('half of a pair is replaced, and nothing else', () => {
+    expect(wellFormed('a\ud83d b\ude00 😀')).toBe('a\ufffd b\ufffd 😀');
   });
 });
 

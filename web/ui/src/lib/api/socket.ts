@@ -14,10 +14,13 @@ const connectTimeout = 15_000;
 const answerTimeout = 15_000;
 const wakeTimeout = 5_000;
 /**
- * A longer frame is refused here, in bytes: at 64 KiB the server closes the connection,
- * and what comes again after every reconnect would close it for ever.
+ * A larger frame is refused here, in bytes: at 64 KiB the server closes the connection, and
+ * what comes again after every reconnect would close it for ever.
  */
 const maxFrame = 60 * 1024;
+
+/** The server counts an escape such as \u0001 as the character that it stands for. */
+const frameSize = (frame: string): number => utf8Length(frame.replace(/\\(u....|.)/g, '_'));
 
 /** Full jitter: everybody cut off by a restart comes back at another moment. */
 export function backoff(tries: number, random: () => number): number {
@@ -119,7 +122,7 @@ export class Socket {
     if (!ws || !this.#open || ws.readyState > ws.OPEN) return Promise.reject(new ApiError('offline'));
     const id = String(++this.#nextId);
     const frame = JSON.stringify({ type, id, data });
-    if (utf8Length(frame) > maxFrame) return Promise.reject(new ApiError('too_large'));
+    if (frame.length * 3 > maxFrame && frameSize(frame) > maxFrame) return Promise.reject(new ApiError('too_large'));
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => this.#lost(), timeout);
       this.#waiting.set(id, { resolve: resolve as (data: unknown) => void, reject, timer });

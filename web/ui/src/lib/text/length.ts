@@ -4,15 +4,23 @@ const encoder = new TextEncoder();
 
 export const utf8Length = (s: string): number => encoder.encode(s).length;
 
-/** The server's limit for a message, and what of a frame is left for it, in bytes. */
+/** The server's limit for a message, in bytes. */
 const maxBody = 16 * 1024;
-const maxInFrame = 56 * 1024;
+/** So much of a text, in code units, is counted as a reader counts it; more of it is estimated. */
+const maxCounted = 10_000;
 
-/**
- * By how many bytes a message is too long; 0 if it is not. In a frame a control character
- * takes six, so that a message of many can be too long for that alone.
- */
+/** How many characters at its end make a message too long; 0 if it is not. */
 export function excess(body: string): number {
-  if (body.length * 3 <= maxBody) return 0; // the usual case needs no counting: neither can be reached
-  return Math.max(0, utf8Length(body) - maxBody, utf8Length(JSON.stringify(body)) - maxInFrame);
+  if (body.length * 3 <= maxBody) return 0; // the usual case needs no counting
+  if (utf8Length(body) <= maxBody) return 0;
+  // As much as fits, in whole code points.
+  const { read } = encoder.encodeInto(body, new Uint8Array(maxBody));
+  if (body.length - read > maxCounted || !('Segmenter' in Intl)) return [...body.slice(read)].length;
+  const segments = new Intl.Segmenter(undefined, { granularity: 'grapheme' });
+  // The character that the limit cuts goes as a whole.
+  const { index } = segments.segment(body).containing(read)!;
+  return [...segments.segment(body.slice(index))].length;
 }
+
+/** Half of a surrogate pair is no text: the server refuses it. */
+export const wellFormed = (s: string): string => s.replace(/\p{Cs}/gu, '\ufffd');
