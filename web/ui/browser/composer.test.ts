@@ -1,6 +1,6 @@
 import type { Browser, Locator, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { box, complaintsOf, context, launch, phone, signedIn } from './browser';
+import { box, complaintsOf, launch, phone, signedIn, signIn, texts, write } from './browser';
 import { Parley } from './parley';
 import { admin, api, direct, member, type Account } from './people';
 
@@ -103,5 +103,229 @@ describe('the composer', () => {
     await page.keyboard.press('Control+z');
     await expect.poll(() => text.inputValue()).toMatch(/^hi😀 there @?(be)?$/);
     await text.fill('');
+  });
+
+  test('a closed dialog leaves the caret where it was', async () => {
+    const text = box(page, 'Engine room');
+    await text.fill('over there');
+    await caret(text, 4);
+    await page.keyboard.press('Control+k');
+    await page.getByRole('dialog').waitFor();
+    await page.keyboard.press('Escape');
+    await page.getByRole('dialog').waitFor({ state: 'detached' });
+    await expect.poll(() => text.evaluate((e: HTMLTextAreaElement) => e.selectionStart)).toBe(4);
+    await page.keyboard.type(' and');
+    expect(await text.inputValue()).toBe('over and there');
+    await text.fill('');
+  });
+
+  describe('a key that ends the composition of an input method', () => {
+    /** As Safari sends it: after the composition, with the key code that says so. */
+    const end = (of: Locator, key: string): Promise<boolean> =>
+      of.evaluate((e, key) => {
+        e.dispatchEvent(new CompositionEvent('compositionend', { bubbles: true, data: '日本' }));
+        return e.dispatchEvent(new KeyboardEvent('keydown', { key, keyCode: 229, isComposing: false, bubbles: true, cancelable: true }));
+      }, key);
+
+    test('sends nothing and saves nothing', async () => {
+      const before = await texts(page);
+      const text = box(page, 'Engine room');
+      await text.fill('日本');
+      await end(text, 'Enter');
+      await end(text, 'Escape');
+      expect(await text.inputValue()).toBe('日本');
+      await text.fill('');
+      await end(text, 'ArrowUp');
+      expect(await page.getByRole('textbox', { name: 'Edit your message' }).count()).toBe(0);
+      await text.press('ArrowUp');
+      const edit = page.getByRole('textbox', { name: 'Edit your message' });
+      await edit.fill('日本');
+      await end(edit, 'Enter');
+      await end(edit, 'Escape');
+      expect(await edit.inputValue()).toBe('日本');
+      await edit.press('Escape');
+      expect(await texts(page)).toEqual(before);
+    });
+
+    test('chooses no member to mention', async () => {
+      const text = box(page, 'Engine room');
+      await text.fill('@be');
+      await page.getByRole('option', { name: /Ben Okri/ }).waitFor();
+      for (const key of ['Enter', 'Tab', 'Escape']) await end(text, key);
+      expect(await text.inputValue()).toBe('@be');
+      expect(await page.getByRole('option', { name: /Ben Okri/ }).count()).toBe(1);
+      await text.fill('');
+    });
+
+    test('opens, chooses and closes nothing in dialogs', async () => {
+      await page.keyboard.press('Control+k');
+      const find = page.getByRole('dialog').getByRole('combobox');
+      await find.fill('be');
+      await page.getByRole('option', { name: /Ben Okri/ }).waitFor();
+      await end(find, 'Enter');
+      await end(find, 'Escape');
+      expect(await find.inputValue()).toBe('be');
+      expect(page.url()).toContain(group);
+      await page.keyboard.press('Escape');
+
+      await page.goto(`${parley.url}/?show=new`);
+      const people = page.getByRole('dialog').getByRole('combobox');
+      await people.fill('be');
+      await page.getByRole('option', { name: /Ben Okri/ }).waitFor();
+      await end(people, 'Enter');
+      expect(await page.getByRole('list', { name: 'Chosen people' }).count()).toBe(0);
+      expect(await people.inputValue()).toBe('be');
+      await page.keyboard.press('Escape');
+
+      await page.goto(`${parley.url}/c/${group}?show=group`);
+      await page.getByRole('button', { name: 'Rename the group' }).click();
+      const title = page.getByLabel('Name of the group');
+      await title.fill('日本');
+      await end(title, 'Escape');
+      expect(await title.inputValue()).toBe('日本');
+      await title.press('Escape');
+      await page.goto(`${parley.url}/c/${group}`);
+      await page.getByRole('button', { name: 'Insert an emoji' }).click();
+      const search = page.getByRole('searchbox', { name: 'Search emoji' });
+      await search.fill('party popper');
+      await page.getByRole('button', { name: 'party popper' }).waitFor();
+      await end(search, 'Enter');
+      expect(await search.isVisible()).toBe(true);
+      await search.press('Escape');
+      expect(await box(page, 'Engine room').inputValue()).toBe('');
+    });
+  });
+
+  test('a file that is dropped or pasted does not replace the page, and the user is told', async () => {
+    const give = (type: string): Promise<boolean> =>
+      page.evaluate((type) => {
+        const data = new DataTransfer();
+        data.items.add(new File(['x'], 'x.png', { type: 'image/png' }));
+        const on = document.activeElement ?? document.body;
+        const e = type === 'paste' ? new ClipboardEvent(type, { clipboardData: data, bubbles: true, cancelable: true }) : new DragEvent(type, { dataTransfer: data, bubbles: true, cancelable: true });
+        return on.dispatchEvent(e);
+      }, type);
+    const said = page.getByText('Files can’t be sent yet.');
+    for (const type of ['dragover', 'drop', 'paste']) {
+      expect(await give(type)).toBe(false);
+      await said.waitFor();
+      await said.waitFor({ state: 'detached' });
+    }
+  });
+
+  describe('what is not sent yet', () => {
+    test('a half-finished edit is there after a reload, and marked in the list', async () => {
+      await write(page, 'Engine room', 'to be edited');
+      await page.getByRole('log').getByText('to be edited').waitFor();
+      await page.getByRole('log').getByRole('img', { name: /Sent|Delivered/ }).last().waitFor();
+      await box(page, 'Engine room').fill('a draft beside it');
+      await page.getByRole('log').getByText('to be edited').hover();
+      await page.getByRole('toolbar').getByRole('button', { name: 'More actions' }).click();
+      await page.getByRole('menuitem', { name: 'Edit' }).click();
+      const edit = page.getByRole('textbox', { name: 'Edit your message' });
+      await edit.fill('half edited');
+      await page.reload();
+      await expect.poll(() => edit.inputValue()).toBe('half edited');
+      await page.goto(`${parley.url}/c/${talk}`);
+      await page.getByRole('link', { name: /Engine room.*Draft: half edited/ }).click();
+      await edit.press('Enter');
+      await page.getByRole('log').getByText('half edited').waitFor();
+      await expect.poll(() => box(page, 'Engine room').inputValue()).toBe('a draft beside it');
+      await box(page, 'Engine room').fill('');
+    });
+
+    test('two tabs: what is sent in one is gone in the other, and stored once', async () => {
+      await page.goto(`${parley.url}/c/${talk}`);
+      await box(page, 'Ben Okri').fill('just once');
+      const second = await page.context().newPage();
+      // Written down in a moment.
+      await expect.poll(() => page.evaluate(() => JSON.stringify(localStorage))).toContain('just once');
+      await second.goto(`${parley.url}/c/${talk}`);
+      await expect.poll(() => box(second, 'Ben Okri').inputValue()).toBe('just once');
+      await box(page, 'Ben Okri').press('Enter');
+      await expect.poll(() => box(second, 'Ben Okri').inputValue()).toBe('');
+      await box(second, 'Ben Okri').press('Enter');
+      await second.getByRole('log').getByText('just once').waitFor();
+      expect((await texts(second)).filter((t) => t === 'just once')).toHaveLength(1);
+      await second.close();
+    });
+
+    test('two tabs: of two drafts none is lost', async () => {
+      const second = await page.context().newPage();
+      await second.goto(`${parley.url}/c/${talk}`);
+      await box(second, 'Ben Okri').waitFor();
+      const values = async (): Promise<string[]> => [await box(page, 'Ben Okri').inputValue(), await box(second, 'Ben Okri').inputValue()];
+      await box(page, 'Ben Okri').fill('the first draft');
+      await box(second, 'Ben Okri').fill('another draft');
+      await expect.poll(() => page.evaluate(() => JSON.stringify(localStorage))).toMatch(/(first|another) draft.*(first|another) draft/);
+      expect(await values()).toEqual(['the first draft', 'another draft']);
+      await page.reload();
+      await second.reload();
+      await expect.poll(values).toEqual(['the first draft', 'another draft']);
+      await box(second, 'Ben Okri').press('Enter');
+      await page.getByRole('log').getByText('another draft').waitFor();
+      await expect.poll(values).toEqual(['the first draft', '']);
+      await second.close();
+      await box(page, 'Ben Okri').fill('');
+    });
+
+    test('messages keep their order over reloads with a clock that is set back', async () => {
+      const late = await page.context().newPage();
+      let connected = false;
+      await late.routeWebSocket(/api\/v1\/socket/, (ws) => {
+        if (connected) ws.connectToServer();
+        else void ws.close({ code: 4002 });
+      });
+      await late.addInitScript(() => {
+        const [now, lives] = [Date.now.bind(Date), Number(sessionStorage.getItem('lives') ?? 0)];
+        Date.now = () => now() - lives * 3_600_000;
+        sessionStorage.setItem('lives', String(lives + 1));
+      });
+      const bodies = ['number one', 'number two', 'number three'];
+      for (const [i, body] of bodies.entries()) {
+        await late.goto(`${parley.url}/c/${talk}`);
+        await write(late, 'Ben Okri', body);
+        await late.getByRole('log').getByText(body).waitFor();
+        expect((await texts(late)).slice(-1 - i)).toEqual(bodies.slice(0, i + 1));
+      }
+      connected = true;
+      await late.reload();
+      await expect.poll(async () => (await texts(page)).slice(-3)).toEqual(bodies);
+      await expect.poll(() => late.getByRole('img', { name: 'Sending' }).count()).toBe(0);
+      await late.close();
+    });
+
+    test('signing out in the list of sessions asks before it loses messages', async () => {
+      await page.goto(`${parley.url}/settings`);
+      const row = page.getByRole('listitem').filter({ hasText: 'This browser' }).filter({ hasText: 'Last used' });
+      await row.getByRole('button', { name: 'Sign out' }).waitFor();
+      // Nothing is sent from here on.
+      await page.evaluate(async (conversation_id) => {
+        const path = new URL(document.baseURI).pathname;
+        const me = localStorage.getItem(`parley:${path}:signed-in`)!;
+        const db = await new Promise<IDBDatabase>((resolve, reject) => {
+          const open = indexedDB.open(`parley:${path}:outbox`);
+          open.onsuccess = () => resolve(open.result);
+          open.onerror = () => reject(open.error!);
+        });
+        await new Promise<void>((resolve) => {
+          const tx = db.transaction('outbox', 'readwrite');
+          tx.objectStore('outbox').put({ client_id: crypto.randomUUID(), user_id: me, conversation_id, body: 'not sent', created_at: new Date().toISOString(), position: 1, state: 'failed', code: 'internal' });
+          tx.oncomplete = () => resolve();
+        });
+        db.close();
+      }, talk);
+      await row.getByRole('button', { name: 'Sign out' }).click();
+      await page.getByText('1 unsent message will be lost.').waitFor();
+      await row.getByRole('button', { name: 'Cancel' }).click();
+      expect(await page.getByText('1 unsent message will be lost.').count()).toBe(0);
+      await row.getByRole('button', { name: 'Sign out' }).click();
+      await row.getByRole('button', { name: 'Sign out anyway' }).click();
+      await page.getByRole('heading', { name: 'Sign in' }).waitFor();
+      await signIn(page, ada);
+      await page.goto(`${parley.url}/c/${talk}`);
+      await box(page, 'Ben Okri').waitFor();
+      expect(await page.getByText('not sent').count()).toBe(0);
+    });
   });
 });
