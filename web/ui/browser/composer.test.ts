@@ -71,7 +71,7 @@ describe('the composer', () => {
       await page.goto(`${parley.url}/c/${group}`);
       await box(page, 'Engine room').fill('to be changed');
       await page.keyboard.press('Enter');
-      await page.getByRole('log').getByText('to be changed').waitFor();
+      await page.getByRole('log').getByRole('img', { name: /^(Sent|Delivered)/ }).last().waitFor();
       await expect.poll(() => box(page, 'Engine room').inputValue()).toBe('');
       await page.keyboard.press('ArrowUp');
       const edit = page.getByRole('textbox', { name: 'Edit your message' });
@@ -216,8 +216,9 @@ describe('the composer', () => {
   describe('what is not sent yet', () => {
     test('a half-finished edit is there after a reload, and marked in the list', async () => {
       await write(page, 'Engine room', 'to be edited');
+      await page.waitForTimeout(3000); await page.screenshot({ path: '/tmp/log/composer.png' });
       await page.getByRole('log').getByText('to be edited').waitFor();
-      await page.getByRole('log').getByRole('img', { name: /Sent|Delivered/ }).last().waitFor();
+      await page.getByRole('log').getByRole('img', { name: /^(Sent|Delivered)/ }).last().waitFor();
       await box(page, 'Engine room').fill('a draft beside it');
       await page.getByRole('log').getByText('to be edited').hover();
       await page.getByRole('toolbar').getByRole('button', { name: 'More actions' }).click();
