@@ -156,8 +156,9 @@ var routes = map[string]row{
 	"PUT /me/password": {want: signedIn, spends: true,
 		body: text(`{"current":"` + testPassword + `","new":"` + testPassword + `"}`)},
 
-	"GET /invites":  {want: adminsOnly},
-	"POST /invites": {want: adminsOnly},
+	"GET /invites":        {want: adminsOnly},
+	"POST /invites":       {want: adminsOnly},
+	"POST /invites/check": {want: all("ok"), body: text(`{"invite":"AAAAAAAAAAAAAAAAAAAAAA"}`)},
 	"DELETE /invites/{id}": {want: adminsOnly, // the admin comes last, and it is gone then
 		path: textf("/invites/%s", func(w *world) string { return w.invite })},
 

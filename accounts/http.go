@@ -29,6 +29,13 @@ func (s *Service) Routes(api huma.API) {
 		Summary: "Who can sign up",
 	}, s.httpGetSignup)
 	huma.Register(api, huma.Operation{
+		OperationID: "check-invite", Method: http.MethodPost, Path: "/invites/check", Tags: entry, Metadata: public,
+		Summary: "Check an invite",
+		Description: "Tells whether an account can be created with an invite, without using it: false for one that is unknown, expired or " +
+			"used up. Ten such answers within a quarter of an hour, to one address, and the next are rate_limited with Retry-After. " +
+			"A POST, so that no log gets the code.",
+	}, s.httpCheckInvite)
+	huma.Register(api, huma.Operation{
 		OperationID: "sign-up", Method: http.MethodPost, Path: "/users", Tags: entry, Metadata: public,
 		Errors:  []int{http.StatusForbidden, http.StatusConflict},
 		Summary: "Sign up",
@@ -134,6 +141,25 @@ type signUpInput struct {
 		Invite string `json:"invite,omitempty" maxLength:"100" doc:"What follows # in an invite's link"`
 		NewUser
 	}
+}
+
+type checkInviteInput struct {
+	Body struct {
+		Invite string `json:"invite" maxLength:"100" doc:"What follows # in an invite's link"`
+	}
+}
+
+type checkInviteOutput struct {
+	Body struct {
+		Valid bool `json:"valid"`
+	}
+}
+
+func (s *Service) httpCheckInvite(ctx context.Context, in *checkInviteInput) (*checkInviteOutput, error) {
+	out := &checkInviteOutput{}
+	var err error
+	out.Body.Valid, err = s.InviteWorks(ctx, in.Body.Invite)
+	return out, err
 }
 
 type signInInput struct {

@@ -3,6 +3,7 @@ package accounts
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -77,6 +78,22 @@ func (s *Service) Invite(ctx context.Context, who Identity, life time.Duration, 
 	}
 	i.URL += "/join#" + code
 	return i, nil
+}
+
+// InviteWorks tells whether an account can be created with an invite's code now.
+func (s *Service) InviteWorks(ctx context.Context, code string) (bool, error) {
+	switch s.signup() {
+	case SignupOpen:
+		return true, nil
+	case SignupInvite:
+	default:
+		return false, nil
+	}
+	_, err := s.checkCode(ctx, inviteChecks, code, RoleMember, errInvite)
+	if errors.Is(err, errInvite) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // Invites gives the open invites, the newest first: an admin's view is of all, a member's

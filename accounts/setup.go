@@ -44,7 +44,7 @@ func (s *Service) Setup(ctx context.Context, token string, n NewUser, userAgent 
 	} else if exists {
 		return SignedIn{}, errIsSetUp
 	}
-	codeHash, err := s.checkCode(ctx, token, RoleAdmin, errSetupToken)
+	codeHash, err := s.checkCode(ctx, codeAttempts, token, RoleAdmin, errSetupToken)
 	if err != nil {
 		return SignedIn{}, err
 	}
@@ -102,8 +102,8 @@ func addAdmin(ctx context.Context, q queries, u User, hash passwordHash, first f
 // checkCode finds out, before a password is hashed for it, whether a code is an open
 // invite for the role; if not it gives refusal and counts it against the address. Only
 // using the code, in the transaction, decides.
-func (s *Service) checkCode(ctx context.Context, code string, role Role, refusal error) (codeHash []byte, err error) {
-	subjects := s.addressSubjects(ctx, "code")
+func (s *Service) checkCode(ctx context.Context, kind, code string, role Role, refusal error) (codeHash []byte, err error) {
+	subjects := s.addressSubjects(ctx, kind)
 	if err := s.allow(ctx, subjects); err != nil {
 		return nil, err
 	}

@@ -203,6 +203,9 @@ func TestInviteRefusals(t *testing.T) {
 		"for set-up": admins, "unknown": unknown, "empty": "", "too long": long, "not base64": strings.Repeat("!", 22),
 		"another spelling": unknown[:21] + "_", "quotes": `' OR true --`,
 	} {
+		if a := b.call("POST", "/invites/check", object{"invite": code}).wants(200); strings.TrimSpace(string(a.body)) != `{"valid":false}` {
+			t.Errorf("the check of one that is %s answers %s", name, a.body)
+		}
 		f := form("late")
 		f["invite"] = code
 		p := decode[problemBody](b.call("POST", "/users", f).wants(403))
@@ -213,6 +216,53 @@ func TestInviteRefusals(t *testing.T) {
 	if n := b.count(`SELECT count(*) FROM users WHERE username = 'late'`); n != 0 {
 		t.Error("somebody got in")
 	}
+}
+
+func TestInviteCheck(t *testing.T) {
+	t.Parallel()
+	valid := func(a answer) bool { return decode[struct{ Valid bool }](a.wants(200)).Valid }
+	for _, c := range []struct {
+		mode  SignupMode
+		works bool
+	}{{SignupInvite, true}, {"", true}, {SignupOpen, true}, {SignupClosed, false}, {"opne", false}} {
+		t.Run("where sign-up is "+cmp.Or(string(c.mode), "not configured"), func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			i, err := b.Invite(t.Context(), b.who(b.person("admin", RoleAdmin).Token), 0, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.cfg.Signup = c.mode
+			for range 3 {
+				if got := valid(b.call("POST", "/invites/check", object{"invite": i.Code})); got != c.works {
+					t.Errorf("an open invite: %v", got)
+				}
+			}
+			if n := b.count(`SELECT uses_left FROM invites`); n != 1 {
+				t.Errorf("%d uses left after checks", n)
+			}
+		})
+	}
+	t.Run("is limited by address, and keeps no one there from signing up", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		i, err := b.Invite(t.Context(), b.who(b.person("admin", RoleAdmin).Token), 0, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range maxFailures {
+			if valid(b.call("POST", "/invites/check", object{"invite": "dead"}, from("192.0.2.1"))) {
+				t.Fatal("an unknown invite works")
+			}
+		}
+		b.call("POST", "/invites/check", object{"invite": i.Code}, from("192.0.2.1")).wants(429)
+		if !valid(b.call("POST", "/invites/check", object{"invite": i.Code}, from("192.0.2.2"))) {
+			t.Error("another address is limited too")
+		}
+		f := form("ben")
+		f["invite"] = i.Code
+		b.call("POST", "/users", f, from("192.0.2.1")).wants(201)
+	})
 }
 
 func TestInviteIsCountedExactly(t *testing.T) {

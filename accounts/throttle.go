@@ -18,6 +18,13 @@ const (
 	failureWindow = 15 * time.Minute
 )
 
+// What counts wrong codes of one address. Looking at a dead invitation is counted apart:
+// people behind one address who all open it must not keep each other from signing up.
+const (
+	codeAttempts = "code"
+	inviteChecks = "invite-check"
+)
+
 // accountSubject counts wrong passwords for a username, whether or not it exists. It is a
 // hash, because people type their password into the wrong field.
 func accountSubject(username string) string {

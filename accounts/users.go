@@ -66,7 +66,7 @@ func (s *Service) SignUp(ctx context.Context, n NewUser, invite, userAgent strin
 	case SignupOpen:
 	case SignupInvite:
 		var err error
-		if codeHash, err = s.checkCode(ctx, invite, RoleMember, errInvite); err != nil {
+		if codeHash, err = s.checkCode(ctx, codeAttempts, invite, RoleMember, errInvite); err != nil {
 			return SignedIn{}, err
 		}
 	default:

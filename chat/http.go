@@ -52,7 +52,7 @@ func (s *Service) Routes(api huma.API) {
 	huma.Register(api, huma.Operation{
 		OperationID: "update-settings", Method: http.MethodPatch, Path: "/conversations/{id}/settings", Tags: tags,
 		Summary:     "Decide what I am told of a conversation while away",
-		Description: "For oneself alone. What is left out stays; muted_until null ends a mute. What was said while muted is not told of later.",
+		Description: "For oneself alone. What is left out stays; muted_until null ends a mute; mute_for_s begins one, by the server's clock. What was said while muted is not told of later.",
 	}, s.httpSettings)
 	s.memberRoutes(api)
 	s.actionRoutes(api)

@@ -91,7 +91,7 @@ WHERE m.until_seq IS NULL `
 	faceOf = `
 SELECT v.user_id, v.id, v.kind, v.title, v.role, v.share_history, v.last_seq, v.last_entry_at,
        greatest(w.delivered_seq, mine.read_seq), mine.read_seq,
-       v.notify, CASE WHEN v.muted_until > now() THEN v.muted_until END,
+       v.notify, CASE WHEN v.muted_until > now() THEN least(v.muted_until, '9999-12-31 23:59:59+00') END,
        coalesce(p.delivered, (SELECT d.seq FROM delivered_to_all d WHERE d.conversation_id = v.id), 0), coalesce(p.read, 0),
        u.messages, u.mentions,
        (SELECT count(*) FROM members a WHERE a.conversation_id = v.id AND a.until_seq IS NULL),

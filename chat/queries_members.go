@@ -204,11 +204,12 @@ func (q queries) otherOwners(ctx context.Context, id ConversationID, than accoun
 }
 
 // Where something is told of again that was not before, it is from now on: muted_until keeps
-// that moment.
+// that moment. A duration ($6) begins now, by the clock that also ends the mute.
 const updateSettings = `
 UPDATE members m
 SET notify = coalesce($3, notify),
-    muted_until = CASE WHEN $5::timestamptz > now() THEN $5
+    muted_until = CASE WHEN $6::interval > '0' THEN now() + $6
+                       WHEN $5::timestamptz > now() THEN $5
                        WHEN NOT $4 AND m.muted_until > now() THEN m.muted_until
                        WHEN m.muted_until > now() OR $3 <> 'none' AND m.notify <> 'all' AND m.notify <> $3 THEN now()
                        ELSE m.muted_until END
@@ -220,6 +221,10 @@ func (q queries) updateSettings(ctx context.Context, user accounts.UserID, id Co
 	if s.Mute != nil && !s.Mute.Until.IsZero() {
 		until = &s.Mute.Until
 	}
-	tag, err := q.db.Exec(ctx, updateSettings, id, user, s.Notify, s.Mute != nil, until)
+	var length time.Duration
+	if s.Mute != nil {
+		length = s.Mute.For
+	}
+	tag, err := q.db.Exec(ctx, updateSettings, id, user, s.Notify, s.Mute != nil, until, length)
 	return tag.RowsAffected() == 1, err
 }

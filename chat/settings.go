@@ -12,6 +12,7 @@ import (
 
 	"parley/accounts"
 	"parley/hub"
+	"parley/problem"
 )
 
 // Notify is of what somebody is told while they are away.
@@ -30,16 +31,54 @@ type Settings struct {
 	Mute   *Mute
 }
 
-// Mute is until when somebody is told of nothing; the zero time ends it.
-type Mute struct{ Until time.Time }
+// Mute is how long the user gets no notifications: until a time, or, by PostgreSQL's clock, for
+// a duration. Both zero end a mute.
+type Mute struct {
+	Until time.Time
+	For   time.Duration
+}
 
-var errNoSettings = invalid("notify", "and muted_until are missing: say what to change")
+// Bounds of Mute.For.
+const (
+	minMute = time.Minute
+	maxMute = 366 * 24 * time.Hour
+)
+
+var (
+	errNoSettings = settingsError("notify", "Send notify, muted_until or mute_for_s.")
+	errMuteTwice  = settingsError("mute_for_s", "Send either mute_for_s or muted_until, not both.")
+)
+
+func settingsError(field, message string) error {
+	p := problem.New(problem.Invalid, message)
+	p.Fields = []problem.Field{{Location: "body." + field, Message: message}}
+	return p
+}
+
+// check refuses what RFC 3339 cannot express in UTC, and durations out of bounds.
+func (m Mute) check() error {
+	if y := m.Until.UTC().Year(); y < 1 || y > 9999 {
+		return settingsError("muted_until", "Use a time from year 1 to year 9999 in UTC.")
+	}
+	if m.For != 0 && (m.For < minMute || m.For > maxMute) {
+		return settingsError("mute_for_s", fmt.Sprintf("Use %d to %d seconds.", minMute/time.Second, maxMute/time.Second))
+	}
+	if m.For != 0 && !m.Until.IsZero() {
+		return errMuteTwice
+	}
+	return nil
+}
 
 // UpdateSettings changes how the user is told of a conversation, and shows it to their
 // connections. Errors: ErrNotMember, and the code invalid.
 func (s *Service) UpdateSettings(ctx context.Context, me accounts.UserID, id ConversationID, c Settings) (Conversation, error) {
 	if c.Notify == nil && c.Mute == nil {
 		return Conversation{}, errNoSettings
+	}
+	if c.Mute != nil {
+		if err := c.Mute.check(); err != nil {
+			return Conversation{}, err
+		}
 	}
 	isMember, err := s.q.updateSettings(ctx, me, id, c)
 	if err != nil {
@@ -78,6 +117,7 @@ type settingsInput struct {
 	Body struct {
 		Notify     *Notify    `json:"notify,omitempty" enum:"all,mentions,none"`
 		MutedUntil maybeUntil `json:"muted_until,omitempty" doc:"null ends a mute"`
+		MuteForS   *int       `json:"mute_for_s,omitempty" minimum:"60" maximum:"31622400" doc:"Mutes for so many seconds, by the server's clock; instead of muted_until"`
 	}
 }
 
@@ -99,6 +139,13 @@ func (maybeUntil) Schema(huma.Registry) *huma.Schema {
 }
 
 func (s *Service) httpSettings(ctx context.Context, in *settingsInput) (*conversationOutput, error) {
-	c, err := s.UpdateSettings(ctx, accounts.Caller(ctx).UserID, in.ID, Settings{in.Body.Notify, in.Body.MutedUntil.mute})
+	mute := in.Body.MutedUntil.mute
+	if in.Body.MuteForS != nil {
+		if mute != nil {
+			return nil, errMuteTwice
+		}
+		mute = &Mute{For: time.Duration(*in.Body.MuteForS) * time.Second}
+	}
+	c, err := s.UpdateSettings(ctx, accounts.Caller(ctx).UserID, in.ID, Settings{Notify: in.Body.Notify, Mute: mute})
 	return &conversationOutput{c}, err
 }
