@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { isForever, isMuted, isQuiet, isTold, muteUntil } from '../src/lib/notify';
+import { isForever, isMuted, isQuiet, isTold, muteFor } from '../src/lib/notify';
 import { Conversations } from '../src/lib/state/conversations.svelte';
 import { payloadOf, placeOf, show, type Payload } from '../worker/payload';
 import { conversation, me, message } from './make';
@@ -36,14 +36,12 @@ describe('what was pushed', () => {
 describe('a mute', () => {
   const now = new Date(2026, 2, 28, 22, 30); // the night before the clocks change, in Europe
 
-  test('ends in some hours, at eight tomorrow morning, or never', () => {
-    const hours = (until: string): number => (Date.parse(until) - now.getTime()) / 3_600_000;
-    expect(hours(muteUntil('hour', now))).toBe(1);
-    expect(hours(muteUntil('night', now))).toBe(8);
-    const tomorrow = new Date(muteUntil('tomorrow', now));
-    expect([tomorrow.getDate(), tomorrow.getHours(), tomorrow.getMinutes()]).toEqual([29, 8, 0]);
-    expect(isForever(muteUntil('ever', now))).toBe(true);
-    expect(isForever(muteUntil('tomorrow', now))).toBe(false);
+  test('lasts some hours by the server’s clock, until eight tomorrow morning, or for ever', () => {
+    expect(muteFor('hour', now)).toEqual({ mute_for_s: 3_600 });
+    expect(muteFor('night', now)).toEqual({ mute_for_s: 8 * 3_600 });
+    const tomorrow = new Date(now.getTime() + muteFor('tomorrow', now).mute_for_s! * 1_000);
+    expect([tomorrow.getDate(), tomorrow.getHours(), tomorrow.getMinutes(), tomorrow.getSeconds()]).toEqual([29, 8, 0, 0]);
+    expect(isForever(muteFor('ever', now).muted_until!)).toBe(true);
   });
 
   test('is over when its time has come', () => {

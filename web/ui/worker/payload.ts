@@ -18,6 +18,10 @@ export interface Payload {
   at: string;
   /** A page shows it by itself, and knows what was read of it. */
   page?: boolean;
+  /** The seqs of the messages that a page counted. */
+  seqs?: number[];
+  /** The message whose text is shown, where it is not the last one; 0: none. */
+  of?: number;
 }
 
 /** In the server's words for what says no more. */
@@ -69,15 +73,16 @@ export const exclusively = <T>(r: ServiceWorkerRegistration, f: () => Promise<T>
   navigator.locks.request(`parley:${new URL(r.scope).pathname}:shown`, f) as Promise<T>;
 
 /**
- * Shows something under a tag, given what is shown there already, and gives what; null:
- * nothing is to be.
+ * Shows something under a tag, given what is shown there already, and gives what. null leaves
+ * what is shown, 'close' closes it.
  */
-export function present(r: ServiceWorkerRegistration, tag: string, what: (shown: Payload | undefined) => Showing | null): Promise<Payload | null> {
+export function present(r: ServiceWorkerRegistration, tag: string, what: (shown: Payload | undefined) => Showing | 'close' | null): Promise<Payload | null> {
   const urlOf = (path: string): string => new URL(path, r.scope).href;
   return exclusively(r, async () => {
-    const [old] = await r.getNotifications({ tag });
-    const showing = what((old?.data ?? undefined) as Payload | undefined);
-    if (!showing) return null;
+    const all = await r.getNotifications({ tag });
+    const showing = what((all[0]?.data ?? undefined) as Payload | undefined);
+    if (showing === 'close') for (const n of all) n.close();
+    if (!showing || showing === 'close') return null;
     const { payload, again } = showing;
     const options: Shown = {
       body: payload.body,

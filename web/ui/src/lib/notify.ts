@@ -1,3 +1,4 @@
+import type { NotifyChange } from './api/http';
 import type { Conversation, Entry } from './api/types';
 
 // Of what one wants to be told, and when.
@@ -22,15 +23,12 @@ export const isForever = (until: string): boolean => until >= forever.slice(0, 1
 /** For how long one can mute. */
 export type MuteFor = 'hour' | 'night' | 'tomorrow' | 'ever';
 
-/** When a mute ends that begins now: in hours, or at eight in the morning. */
-export function muteUntil(how: MuteFor, now: Date): string {
-  if (how === 'ever') return forever;
+/** What to ask the server for. It counts hours by its own clock; now tells the day for a morning, and is its time too. */
+export function muteFor(how: MuteFor, now: Date): NotifyChange {
+  if (how === 'ever') return { muted_until: forever };
+  if (how !== 'tomorrow') return { mute_for_s: (how === 'hour' ? 1 : 8) * 3_600 };
   const until = new Date(now);
-  if (how === 'tomorrow') {
-    until.setDate(until.getDate() + 1);
-    until.setHours(8, 0, 0, 0);
-  } else {
-    until.setTime(until.getTime() + (how === 'hour' ? 1 : 8) * 3_600_000);
-  }
-  return until.toISOString();
+  until.setDate(until.getDate() + 1);
+  until.setHours(8, 0, 0, 0);
+  return { mute_for_s: Math.round((until.getTime() - now.getTime()) / 1_000) };
 }

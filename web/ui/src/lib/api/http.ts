@@ -1,4 +1,5 @@
 import { urlOf } from '../base';
+import { noteServerDate } from '../clock';
 import { ApiError, toApiError } from './errors';
 import type { Conversation, Device, Entries, Invite, Member, MemberRole, Notify, Page, Profile, Reached, Session, SignupMode, Tested, User } from './types';
 
@@ -44,6 +45,7 @@ async function call<T>(method: string, path: string, body?: unknown, opts: { qui
       body: body === undefined ? null : JSON.stringify(body),
       signal: AbortSignal.timeout(timeout),
     });
+    noteServerDate(answer.headers.get('Date'));
     const text = await answer.text();
     try {
       json = text === '' ? undefined : JSON.parse(text);
@@ -101,6 +103,8 @@ export interface NotifyChange {
   notify?: Notify;
   /** null: no longer. */
   muted_until?: string | null;
+  /** For so many seconds from now, by the server's clock. */
+  mute_for_s?: number;
 }
 
 /** What one may change of oneself. */
@@ -133,6 +137,8 @@ export const http = {
   signupMode: async () => (await call<{ signup: SignupMode }>('GET', 'signup', undefined, anonymous)).signup,
   /** The invite is needed unless anybody can sign up. */
   signUp: (invite: string | undefined, p: Person) => call<{ user: User }>('POST', 'users', { invite, ...p }, anonymous),
+  /** Does an invitation still work? */
+  checkInvite: async (invite: string) => (await call<{ valid: boolean }>('POST', 'invites/check', { invite }, anonymous)).valid,
   signOut: () => call<void>('DELETE', 'sessions/current', undefined, anonymous),
   sessions: async () => (await call<{ sessions: Session[] }>('GET', 'sessions')).sessions,
   endSession: (id: string) => call<void>('DELETE', `sessions/${id}`),

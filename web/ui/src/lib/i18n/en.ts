@@ -90,7 +90,8 @@ export const en = {
     submit: 'Join',
     noCode: 'This invitation is not complete',
     noCodeHint: 'Open the link you were sent whole, with everything after the #, or ask for a new one.',
-    refused: 'This invitation does not work: it is unknown, expired or used up. Ask for a new link.',
+    dead: 'This link no longer works',
+    refused: 'This invitation has expired or was already used. Ask for a new link.',
     haveAccount: 'I have an account already',
   },
 

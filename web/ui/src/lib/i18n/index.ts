@@ -4,9 +4,14 @@ import { en } from './en';
 /** The catalogue in use. */
 export const t = en;
 
-/** For dates: words in the language of the catalogue, order and clock as the reader has them. */
-export const locale =
-  (typeof navigator === 'undefined' ? [] : navigator.languages).find((l) => l.startsWith('en')) ?? 'en';
+/** The browser's first language: the order of dates and the clock follow it, whatever language the words are in. */
+export const language = ((): string => {
+  try {
+    return Intl.getCanonicalLocales((typeof navigator === 'undefined' ? [] : navigator.languages)[0])[0] ?? 'en';
+  } catch {
+    return 'en'; // not a language tag
+  }
+})();
 
 /** What went wrong and what to do, in words. */
 export function words(err: ApiError): string {

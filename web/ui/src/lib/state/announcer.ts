@@ -1,6 +1,7 @@
 import { close, present, show, type Payload } from '../../../worker/payload';
 import { asApiError } from '../api/errors';
 import type { Conversation, Entry } from '../api/types';
+import { serverNow } from '../clock';
 import { t } from '../i18n';
 import { looking } from '../looking';
 import { isTold } from '../notify';
@@ -22,12 +23,19 @@ import { session } from './session.svelte';
 const settle = 1_000;
 /** So many characters of a message are shown; the server pushes as many. */
 const longest = 1_000;
+/** So many messages of a conversation are kept, in case one is edited or deleted. */
+const mostKept = 100;
+
+/** The seq of the message whose text a notification shows. */
+const textOf = (shown: Partial<Payload>): number | undefined => shown.of ?? shown.seq;
 
 export class Announcer {
   #live: Pick<Live, 'me' | 'conversations' | 'people'>;
   #known = new Map<string, number>();
   #announced = new Map<string, number>();
   #waiting = new Map<string, Entry[]>();
+  /** What waits and what was announced, by conversation, as it reads by now. */
+  #kept = new Map<string, Entry[]>();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #over = false;
 
@@ -43,12 +51,15 @@ export class Announcer {
   /** Takes an entry that came. */
   hear(e: Entry): void {
     const id = e.conversation_id;
+    if (e.kind === 'edit' || e.kind === 'delete') this.#change(e);
     if (e.seq <= (this.#known.get(id) ?? 0)) return;
     this.knows(id, e.seq);
     const { me, people } = this.#live;
     if (e.kind !== 'message' || e.deleted || e.sender_id === me || looking() || !wanted(me)) return;
     people.get(e.sender_id); // asked for, if need be
-    this.#waiting.set(id, [...(this.#waiting.get(id) ?? []), e]);
+    const copy = { ...e };
+    this.#waiting.set(id, [...(this.#waiting.get(id) ?? []), copy]);
+    this.#kept.set(id, [...(this.#kept.get(id) ?? []), copy].slice(-mostKept));
     this.#timer ??= setTimeout(() => this.#flush(), settle);
   }
 
@@ -64,6 +75,7 @@ export class Announcer {
     this.#known.clear();
     this.#announced.clear();
     this.#waiting.clear();
+    this.#kept.clear();
   }
 
   stop(): void {
@@ -86,9 +98,11 @@ export class Announcer {
       if (this.#over || !c || looking() || !wanted(me)) return null;
       const old = shown && (shown.seq ?? 0) > c.read_seq ? shown : undefined;
       const after = old?.seq ?? c.read_seq;
-      const fresh = entries.filter((e) => e.seq > after && isTold(c, e, me));
+      const fresh = entries.filter((e) => e.seq > after && !e.deleted && isTold(c, e, me));
       const last = fresh.at(-1);
-      return last ? show(this.#payload(c, last, (old?.count ?? 0) + fresh.length), old, false) : null; // another page was first
+      if (!last) return null; // another page was first, or it was deleted
+      const seqs = [...(old?.seqs ?? []), ...fresh.map((e) => e.seq)].slice(-mostKept);
+      return show({ ...this.#payload(c, last, (old?.count ?? 0) + fresh.length), seqs }, old, false);
     });
     if (!shown) return;
     this.#announced.set(id, shown.seq!);
@@ -103,9 +117,66 @@ export class Announcer {
     return (c.kind === 'direct' && people.label(other(c, me)?.user_id ?? '')) || titleOf(c, me);
   }
 
+  /** Looks at what is shown when the list was fetched: what happened to it while no page was open. */
+  async listed(): Promise<void> {
+    const registration = await this.#registration();
+    for (const n of (await registration?.getNotifications?.()) ?? []) {
+      const shown = (n.data ?? {}) as Partial<Payload>;
+      const m = this.#live.conversations.get(shown.conversation_id ?? '')?.last_message;
+      if (!m || m.seq !== textOf(shown) || !(m.deleted || m.edited_at)) continue;
+      await this.#revise({ ...m, kind: m.deleted ? 'delete' : 'edit', target_seq: m.seq });
+    }
+  }
+
+  /** A message was edited or deleted: so is what waits and what is shown. */
+  #change(e: Entry): void {
+    for (const m of this.#kept.get(e.conversation_id) ?? []) {
+      if (m.seq !== e.target_seq) continue;
+      if (e.kind === 'delete') m.deleted = true;
+      else Object.assign(m, { body: e.body, mentions: e.mentions });
+    }
+    void this.#revise(e).catch(asApiError);
+  }
+
+  /** Takes the text of a deleted message out of the notification, or puts that of an edited one in, without a sound. */
+  async #revise(e: Entry): Promise<void> {
+    const registration = await this.#registration();
+    if (!registration) return;
+    const id = e.conversation_id;
+    await present(registration, id, (shown) => {
+      const c = this.#live.conversations.get(id);
+      if (this.#over || !c || !shown) return null;
+      const count = shown.count ?? 1;
+      const target = e.target_seq!;
+      const kept = (seq: number): Entry | undefined => this.#kept.get(id)?.find((m) => m.seq === seq && !m.deleted);
+      /** The notification with another text, or none; what else it says stays. */
+      const revised = (m: Entry | undefined, count: number, seqs = shown.seqs): Payload => ({
+        ...shown,
+        ...(m ? this.#payload(c, m, count) : { body: count > 1 ? t.push.several(count) : t.push.one, count }),
+        seq: shown.seq!,
+        of: m?.seq ?? 0,
+        ...(seqs ? { seqs } : {}),
+        ...(shown.page ? {} : { page: undefined }),
+      });
+      if (e.kind === 'edit') {
+        if (textOf(shown) !== target || session.me?.push_content !== 'full') return null;
+        return { payload: revised({ ...e, seq: target, created_at: shown.at }, count), again: false };
+      }
+      if (textOf(shown) !== target && !shown.seqs?.includes(target)) return null;
+      if (count <= 1) return 'close';
+      const seqs = shown.seqs?.filter((seq) => seq !== target);
+      const last = textOf(shown) !== target ? kept(textOf(shown)!) : seqs?.map(kept).findLast((m) => m);
+      return { payload: revised(last, count - 1, seqs), again: false };
+    });
+  }
+
+  async #registration(): Promise<ServiceWorkerRegistration | undefined> {
+    return wanted(this.#live.me) ? navigator.serviceWorker?.getRegistration() : undefined;
+  }
+
   #payload(c: Conversation, e: Entry, count: number): Payload {
     const several = count > 1 ? t.push.several(count) : '';
-    const unread = this.#live.conversations.told(Date.now());
+    const unread = this.#live.conversations.told(serverNow());
     const about = { type: 'message', conversation_id: c.id, seq: e.seq, count, unread, tag: c.id, at: e.created_at, page: true };
     if (session.me?.push_content !== 'full') return { ...about, title: t.app, body: several || t.push.one };
     const sender = c.kind === 'group' ? this.#live.people.label(e.sender_id) : '';

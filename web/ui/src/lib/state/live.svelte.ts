@@ -13,6 +13,7 @@ import { Composing } from './composing.svelte';
 import { connection } from './connection.svelte';
 import { Conversations } from './conversations.svelte';
 import { adoptAnswers, Drafts, draftsPrefix, type DraftSent } from './drafts.svelte';
+import { emptyLog, unbegun, unbegunId, unbegunWith } from './first-message';
 import { Log } from './log.svelte';
 import type { Progress } from './marks.svelte';
 import { Outbox } from './outbox';
@@ -127,7 +128,9 @@ export class Live {
       request: (type, data) => this.#socket.request<{ users: PresenceState[] }>(type, data),
     });
     this.typing = new Typing({
-      say: (conversation_id) => void this.#socket.request('typing.start', { conversation_id }).catch(() => {}),
+      say: (conversation_id) => {
+        if (unbegunWith(conversation_id) === null) void this.#socket.request('typing.start', { conversation_id }).catch(() => {});
+      },
     });
     this.#tabs = new BroadcastChannel(storageName(`outbox:${me}`));
     const store = openOutboxStore(storageName('outbox'));
@@ -135,6 +138,10 @@ export class Live {
       store,
       user_id: me,
       connected: () => this.#socket.connected,
+      begin: (id) => {
+        const user_id = unbegunWith(id);
+        return user_id === null ? undefined : this.#openDirect(user_id);
+      },
       send: async ({ conversation_id, client_id, body, reply_to, mentions, mentions_open }) => {
         if (mentions_open) mentions = await this.#named(conversation_id, body);
         return this.#socket.request<Sent>('message.send', { conversation_id, client_id, body, reply_to, mentions });
@@ -230,6 +237,7 @@ export class Live {
       }
       this.conversations.loaded = true;
       this.listError = null;
+      void this.announcer.listed().catch(asApiError);
     } catch (err) {
       this.listError = asApiError(err);
     }
@@ -239,7 +247,7 @@ export class Live {
   log(id: string): Log {
     let log = this.#logs.get(id);
     this.#logs.delete(id);
-    log ??= lasting(() => new Log({
+    log ??= lasting(() => new Log(unbegunWith(id) !== null ? emptyLog : {
       page: async (bound, limit) => {
         const page = await http.messages(id, bound, limit);
         for (const m of page.messages) this.#confirm(m);
@@ -262,6 +270,13 @@ export class Live {
 
   /** Makes a conversation known that is not on the list. */
   async fetch(id: string): Promise<void> {
+    const user_id = unbegunWith(id);
+    if (user_id !== null) {
+      const [person] = user_id === this.me ? [] : await http.peopleById([user_id]);
+      if (!person) throw new ApiError('not_found');
+      this.people.put([person]);
+      return;
+    }
     this.#put(await http.conversation(id));
   }
 
@@ -282,8 +297,28 @@ export class Live {
     if (!this.pending.has(id)) this.conversations.dismiss(id);
   }
 
-  /** Opens the conversation with somebody and gives its id. */
-  async openDirect(user_id: string): Promise<string> {
+  /** A conversation that exists, or is begun with the first message. */
+  conversation(id: string): Conversation | undefined {
+    const user_id = unbegunWith(id);
+    const person = user_id !== null && user_id !== this.me ? this.people.get(user_id) : undefined;
+    return person ? unbegun(this.me, person) : this.conversations.get(id);
+  }
+
+  /** The path of the conversation with a person, whether it exists or not. */
+  pathTo(user_id: string): string {
+    const c = this.conversations.direct(user_id);
+    return c ? `c/${c.id}` : `to/${user_id}`;
+  }
+
+  /** A conversation was begun, here or elsewhere: what was typed for it goes on there. */
+  begun(user_id: string, id: string): void {
+    const from = unbegunId(user_id);
+    const text = this.drafts.get(from);
+    if (text !== '' && this.drafts.get(id) === '') this.drafts.set(id, text);
+    this.drafts.set(from, '');
+  }
+
+  async #openDirect(user_id: string): Promise<string> {
     const c = this.conversations.direct(user_id) ?? (await http.openDirect(user_id));
     this.#put(c);
     return c.id;
@@ -355,7 +390,10 @@ export class Live {
     if (!first) void session.check(); // what others get to know may have been changed elsewhere
     await this.#sync(hello, known);
     // What was written for a group that one was removed from meanwhile has to be found somewhere.
-    for (const id of this.pending.keys()) if (!this.conversations.get(id)) void this.recall(id).catch(asApiError);
+    // So has what was written to a person before the conversation was in any list.
+    for (const id of this.pending.keys()) {
+      if (!this.conversations.get(id) && unbegunWith(id) === null) void this.fetch(id).catch(() => this.recall(id)).catch(asApiError);
+    }
   }
 
   /** Asks for what was missed, in as many parts as it takes to name all that is held. */

@@ -26,6 +26,9 @@ export class Mentions {
   #caret = 0;
   /** Where an @ stands whose completion was waved away. */
   #dismissed = -1;
+  /** Was one of the matches chosen with the arrow keys or the pointer? */
+  #pointed = false;
+  #looks = 0;
 
   constructor(live: Pick<Live, 'me' | 'people'>, conversation: () => Conversation, roster: Roster) {
     this.#live = live;
@@ -40,8 +43,10 @@ export class Mentions {
 
   /** The text or the caret in it has changed. */
   look(text: string, caret: number): void {
+    if (text !== this.#text || caret !== this.#caret) this.#pointed = false;
     this.#text = text;
     this.#caret = caret;
+    this.#looks++;
     const word = this.#word();
     if (word?.from !== this.#dismissed) this.#dismissed = -1;
     // Also those that stand in a draft already have to be known when it is sent.
@@ -57,8 +62,34 @@ export class Mentions {
     const word = this.#word();
     const show = word !== null && word.from !== this.#dismissed;
     const people = show ? this.#people().filter((p) => p.id !== this.#live.me) : [];
+    const kept = this.#pointed ? this.matches[this.at] : undefined;
     this.matches = suggest(people, word?.query ?? '', offered);
-    this.at = 0;
+    // A chosen member stays chosen when others come before it.
+    const at = kept ? this.matches.findIndex((p) => p.id === kept.id) : -1;
+    this.#pointed = at >= 0;
+    this.at = Math.max(0, at);
+  }
+
+  /** A name is being typed, and the members that may fit it are not all here yet. */
+  get unsure(): boolean {
+    const word = this.#word();
+    return word !== null && word.query !== '' && word.from !== this.#dismissed && !this.#pointed && !this.#roster.loaded && this.#roster.error === null;
+  }
+
+  /**
+   * Waits until everyone who fits what is typed is known. Gives the one who is meant, null if none
+   * fits, and undefined if there are several or the text has changed meanwhile.
+   */
+  async settled(): Promise<Person | null | undefined> {
+    const looks = this.#looks;
+    await this.#roster.want();
+    if (looks !== this.#looks) return undefined;
+    this.#suggest();
+    const query = this.#word()?.query ?? '';
+    const exact = this.matches.find((p) => p.username === query);
+    if (exact) return exact;
+    if (this.matches.length === 1 && this.#roster.loaded) return this.matches[0];
+    return this.matches.length === 0 ? null : undefined;
   }
 
   /** Everybody, or, before the list is there, the few whom the conversation itself names. */
@@ -76,7 +107,13 @@ export class Mentions {
   }
 
   move(by: number): void {
+    this.#pointed = true;
     this.at = (this.at + by + this.matches.length) % this.matches.length;
+  }
+
+  point(at: number): void {
+    this.#pointed = true;
+    this.at = at;
   }
 
   /** The text that mentions a member, and the part of what was typed that it replaces. */

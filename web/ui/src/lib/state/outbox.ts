@@ -19,6 +19,8 @@ interface Options {
   user_id: string;
   /** Sends one message. Rejects with an ApiError; `offline` and `unavailable` leave it open whether it was stored. */
   send(item: Queued): Promise<Sent>;
+  /** For a conversation that does not exist yet: creates it and gives its id. Undefined for all others. */
+  begin?(conversation_id: string): Promise<string> | undefined;
   connected(): boolean;
   /** Runs f while no other tab of this browser runs one under the same name. */
   exclusively(name: string, f: () => Promise<void>): Promise<void>;
@@ -140,6 +142,11 @@ export class Outbox {
       );
       if (!item) return;
       try {
+        const begun = this.#o.begin?.(conversation_id);
+        if (begun) {
+          await this.#move(conversation_id, await begun);
+          return;
+        }
         const sent = await this.#o.send(item);
         // Gone already if its entry was faster, or if it is another tab's.
         if (this.#items.has(item.client_id)) this.#sent.set(item.client_id, acknowledged(item, sent));
@@ -158,6 +165,16 @@ export class Outbox {
         }
       }
     }
+  }
+
+  /** Moves what is queued, in its order, to the conversation that now exists. */
+  async #move(from: string, to: string): Promise<void> {
+    for (const { client_id, conversation_id } of await this.#o.store.all(this.#o.user_id)) {
+      const item = this.#items.get(client_id);
+      if (conversation_id === from && item) await this.#keep({ ...item, conversation_id: to });
+    }
+    this.#changed(from);
+    this.drain(to);
   }
 
   async #fail(item: Queued, err: ApiError): Promise<void> {
