@@ -22,9 +22,9 @@ class Screen {
   shown: Notification[] = [];
   sounds = 0;
 
-  async getNotifications({ tag }: { tag: string }): Promise<Notification[]> {
+  async getNotifications({ tag }: { tag?: string } = {}): Promise<Notification[]> {
     await Promise.resolve();
-    return this.shown.filter((n) => n.tag === tag);
+    return this.shown.filter((n) => tag === undefined || n.tag === tag);
   }
 
   async showNotification(title: string, o: Omit<Notification, 'title' | 'close'>): Promise<void> {
@@ -209,5 +209,120 @@ describe('what comes to a page that nobody looks at', () => {
       expect(was).toBe(1);
       expect(screen.shown).toEqual([]);
     }
+  });
+});
+
+describe('deletion and edits reach what is shown', () => {
+  // Their own seqs lie between those of the messages.
+  const erased = (seq: number): void => announcer.hear(action(seq + 0.6, 'delete', seq));
+  const edited = (seq: number, body: string): void => announcer.hear(action(seq + 0.3, 'edit', seq, { body }));
+
+  test('what is deleted before it was announced is never shown', async () => {
+    announcer.hear(message(5));
+    erased(5);
+    await settled();
+    expect(screen.shown).toEqual([]);
+    expect(screen.sounds).toBe(0);
+    // Nor is it counted beside others.
+    for (const seq of [6, 7]) announcer.hear(message(seq));
+    erased(6);
+    await settled();
+    expect(screen.texts).toEqual(['You: text 7']);
+  });
+
+  test('the notification of a deleted message is closed', async () => {
+    announcer.hear(message(5));
+    await settled();
+    erased(5);
+    await settled();
+    expect(screen.shown).toEqual([]);
+    erased(5); // brought once more
+    await settled();
+    expect(screen.shown).toEqual([]);
+  });
+
+  test('of several, the text goes and what is left is shown without a sound', async () => {
+    for (const seq of [5, 6, 7]) announcer.hear(message(seq));
+    await settled();
+    erased(7);
+    await settled();
+    expect(screen.texts).toEqual(['You: 2 new messages\ntext 6']);
+    erased(5); // the count alone
+    await settled();
+    expect(screen.texts).toEqual(['You: text 6']);
+    erased(4); // read long ago
+    await settled();
+    expect(screen.texts).toEqual(['You: text 6']);
+    expect(screen.sounds).toBe(1);
+    announcer.hear(message(8));
+    await settled();
+    expect(screen.texts).toEqual(['You: 2 new messages\ntext 8']);
+    expect(screen.sounds).toBe(2);
+    for (const seq of [8, 6]) erased(seq);
+    await settled();
+    expect(screen.shown).toEqual([]);
+  });
+
+  test('an edit shows the new text, before and after it was announced, without a sound', async () => {
+    announcer.hear(message(5, { body: 'secert' }));
+    edited(5, 'secret');
+    await settled();
+    expect(screen.texts).toEqual(['You: secret']);
+    edited(5, 'mended');
+    await settled();
+    expect(screen.texts).toEqual(['You: mended']);
+    expect(screen.sounds).toBe(1);
+    announcer.hear(message(6));
+    await settled();
+    edited(5, 'another'); // not the one whose text is shown
+    await settled();
+    expect(screen.texts).toEqual(['You: 2 new messages\ntext 6']);
+    erased(6);
+    await settled();
+    expect(screen.texts).toEqual(['You: another']);
+    say('generic');
+    edited(5, 'hidden');
+    await settled();
+    expect(screen.texts).toEqual(['You: another']);
+  });
+
+  test('also of one that was pushed while no page was open', async () => {
+    const push = (o: Partial<Payload>): Promise<void> =>
+      screen.showNotification('You', { body: o.body ?? 'pushed', tag: 'c', silent: false, renotify: true, data: { type: 'message', conversation_id: 'c', seq: 5, title: 'You', body: 'pushed', unread: 1, tag: 'c', at: '', ...o } });
+    await push({ count: 1 });
+    edited(5, 'pushed, edited');
+    await settled();
+    expect(screen.texts).toEqual(['You: pushed, edited']);
+    erased(5);
+    await settled();
+    expect(screen.shown).toEqual([]);
+    await push({ count: 3, body: '3 new messages\npushed' });
+    erased(5);
+    await settled();
+    expect(screen.texts).toEqual(['You: 2 new messages']);
+    erased(5);
+    await settled();
+    expect(screen.texts).toEqual(['You: 2 new messages']);
+    // What happened before this page came is told by the list.
+    await push({ count: 1 });
+    put({ last_message: message(5, { deleted: true, body: undefined }) });
+    await announcer.listed();
+    expect(screen.shown).toEqual([]);
+    await push({ count: 1 });
+    put({ last_message: message(5, { body: 'mended', edited_at: '2026-01-01T00:01:00Z' }) });
+    await announcer.listed();
+    expect(screen.texts).toEqual(['You: mended']);
+  });
+
+  test('a deletion that comes while it is being shown', async () => {
+    const { showNotification } = screen;
+    screen.showNotification = async (...of) => {
+      await showNotification.apply(screen, of);
+      erased(5);
+    };
+    announcer.hear(message(5));
+    await settled();
+    await settled();
+    expect(screen.shown).toEqual([]);
   });
 });

@@ -108,7 +108,7 @@ describe('the list and what happens in a group', () => {
     expect(list.get('c')).toMatchObject({ unread: 0, unread_mentions: 0 });
   });
 
-  test('an edit or a deletion that may change whom unread ones mention asks the server', () => {
+  test('an edit or a deletion that may change how many are unread, or whom they mention, asks the server', () => {
     const list = listed({ unread: 2, read_seq: 3, last_message: message(5) });
     expect(list.apply(entry(6, 'reaction_added', { target_seq: 4, emoji: '🎈' }))).toBe(true);
     expect(list.apply(entry(7, 'edit', { target_seq: 5, body: 'x', mentions: [me] }))).toBe(false);

@@ -48,6 +48,8 @@ function locks(): (name: string, f: () => Promise<void>) => Promise<void> {
 }
 
 let names = 0;
+/** Creates the conversation with somebody. */
+let begin: (id: string) => Promise<string>;
 let server: FakeServer;
 let store: OutboxStore;
 let name: string;
@@ -62,6 +64,7 @@ function tab(o: { store?: OutboxStore; user_id?: string } = {}): { outbox: Outbo
     send: (item) => server.send(item),
     connected: () => server.connected,
     exclusively,
+    begin: (id) => (id.startsWith('to:') ? begin(id) : undefined),
     onChange: (id, pending) => shown.set(id, pending),
     announce: () => {},
     sleep: async (ms) => void waits.push(ms),
@@ -464,5 +467,62 @@ describe('the store', () => {
     await own.put(item);
     expect(await own.all('me')).toEqual([item]);
     vi.restoreAllMocks();
+  });
+});
+
+describe('the first message to a person', () => {
+  test('creates the conversation, and what was queued follows in its order', async () => {
+    const begun = vi.fn(async () => 'c');
+    begin = begun;
+    server.connected = false;
+    const { outbox, shown } = tab();
+    for (const body of ['one', 'two', 'three']) await outbox.enqueue('to:ben', body);
+    expect(shown.get('to:ben')).toHaveLength(3);
+    expect(begun).not.toHaveBeenCalled();
+
+    // Another page goes on with it, as after a reload.
+    server.connected = true;
+    const next = tab();
+    await next.outbox.load();
+    next.outbox.drainAll();
+    await empty();
+    expect(server.bodies('c')).toEqual(['one', 'two', 'three']);
+    expect(server.stored).toHaveLength(3);
+    expect(begun).toHaveBeenCalledOnce();
+    expect(next.shown.get('to:ben')).toEqual([]);
+  });
+
+  test('is sent once although the answers are lost, and waits where there is no connection', async () => {
+    const ids = [new ApiError('offline'), new ApiError('unavailable'), 'c'];
+    begin = async () => {
+      const next = ids.shift() ?? 'c';
+      if (next instanceof ApiError) throw next;
+      return next as string;
+    };
+    server.faults = ['lost'];
+    const { outbox, shown } = tab();
+    await outbox.enqueue('to:ben', 'hello');
+    await vi.waitFor(() => expect(ids).toHaveLength(2));
+    expect(shown.get('to:ben')).toMatchObject([{ body: 'hello', state: 'queued' }]);
+    outbox.drainAll(); // connected again; then the server is busy for a moment
+    await vi.waitFor(() => expect(server.calls).toHaveLength(1));
+    await vi.waitFor(() => expect(shown.get('c')).toMatchObject([{ body: 'hello' }]));
+    outbox.drainAll();
+    await empty();
+    expect(server.stored).toEqual([{ client_id: server.calls[0], conversation_id: 'c', body: 'hello' }]);
+    expect(new Set(server.calls).size).toBe(1);
+  });
+
+  test('says so where the conversation is refused, and can be tried again', async () => {
+    begin = async () => {
+      throw new ApiError('not_found', 'There is no such person.');
+    };
+    const { outbox, shown } = tab();
+    await outbox.enqueue('to:ben', 'hello');
+    await vi.waitFor(() => expect(shown.get('to:ben')).toMatchObject([{ state: 'failed', detail: 'There is no such person.' }]));
+    begin = async () => 'c';
+    await outbox.retry(shown.get('to:ben')![0]!.client_id);
+    await empty();
+    expect(server.bodies('c')).toEqual(['hello']);
   });
 });
