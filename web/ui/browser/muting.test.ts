@@ -80,6 +80,26 @@ describe('muting', () => {
     await other.context().close();
   });
 
+  test('an hour is the server’s, whatever the device’s clock says', async () => {
+    const wrong = await signedIn(browser, parley, ada, { ...phone, locale: 'de-DE', timezoneId: 'UTC' });
+    for (const hours of [-30, 26]) {
+      await wrong.clock.setSystemTime(Date.now() + hours * 3_600_000);
+      await wrong.goto(`${parley.url}/c/${ids[cleo.username]}?show=notify`);
+      const before = Date.now();
+      await wrong.getByRole('button', { name: 'For 1 hour' }).tap();
+      const state = wrong.getByRole('dialog').getByRole('status');
+      await state.getByText(/^Muted until (tomorrow at )?\d\d:\d\d$/).waitFor(); // nor that a German browser is told AM and PM
+      const { muted_until } = await api<Conversation>(parley, ada.token, 'GET', `conversations/${ids[cleo.username]}`);
+      const length = Date.parse(muted_until!) - before;
+      expect(length).toBeGreaterThan(3_590_000);
+      expect(length).toBeLessThan(3_660_000);
+      await shoot(wrong, `mute-clock-${hours}`);
+      await wrong.getByRole('button', { name: 'Turn on again' }).tap();
+      await wrong.getByRole('button', { name: 'For 1 hour' }).waitFor();
+    }
+    await wrong.context().close();
+  });
+
   test('in a group one can be told of mentions alone', async () => {
     const club = await api<Conversation>(parley, ada.token, 'POST', 'conversations', { kind: 'group', title: 'Book club', member_ids: [ben.id] });
     await page.emulateMedia({ colorScheme: 'dark' });

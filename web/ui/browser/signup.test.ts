@@ -1,6 +1,6 @@
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { complaintsOf, context, launch, phone, shoot, signedIn } from './browser';
+import { clean, complaintsOf, context, launch, phone, shoot, signedIn } from './browser';
 import { Parley } from './parley';
 import { admin, api, member, type Account } from './people';
 
@@ -38,11 +38,14 @@ describe('signing up', () => {
     await page.goto(`${parley.url}/join`);
     await page.getByRole('heading', { name: 'This invitation is not complete' }).waitFor();
 
-    await page.goto(`${parley.url}/join#nonsense`);
+    // One that was used up while the form was filled in.
+    const used = await api<{ code: string }>(parley, ada.token, 'POST', 'invites', { max_uses: 1 });
+    await page.goto(`${parley.url}/join#${used.code}`);
     await page.getByLabel('Your name').fill('Cleo Patrick');
     await page.getByLabel('Password', { exact: true }).fill('a barge she sat in');
+    await api(parley, '', 'POST', 'users', { invite: used.code, username: 'faster', display_name: 'Faster', password: 'correct horse battery' });
     await page.getByRole('button', { name: 'Join' }).click();
-    await page.getByText('This invitation does not work: it is unknown, expired or used up. Ask for a new link.').waitFor();
+    await page.getByText('This invitation has expired or was already used. Ask for a new link.').waitFor();
     await shoot(page, 'join-refused-light');
     expect(await page.getByLabel('Your name').inputValue()).toBe('Cleo Patrick');
     expect(await page.getByLabel('Username').inputValue()).toBe('cleo.patrick');
@@ -52,6 +55,26 @@ describe('signing up', () => {
     await page.goto(`${parley.url}/join#${code}`);
     await page.getByRole('button', { name: 'Join' }).click();
     await page.getByRole('heading', { name: 'Welcome, Cleo Patrick' }).waitFor();
+  });
+
+  test('a dead invitation is refused before anything is typed, and its code is in no request line', async () => {
+    const asked: string[] = [];
+    const dead = await (await context(browser, { ...phone, viewport: { width: 320, height: 640 } })).newPage();
+    dead.on('request', (r) => asked.push(r.url()));
+    const { code } = await api<{ code: string }>(parley, ada.token, 'POST', 'invites', { max_uses: 1 });
+    await api(parley, '', 'POST', 'users', { invite: code, username: 'dead', display_name: 'Dead', password: 'correct horse battery' });
+    await dead.goto(`${parley.url}/join#${code}`);
+    await dead.getByText('This invitation has expired or was already used. Ask for a new link.').waitFor();
+    expect(await dead.getByLabel('Your name').count()).toBe(0);
+    expect(await dead.evaluate(() => document.documentElement.scrollWidth)).toBe(320);
+    await shoot(dead, 'join-dead-320');
+    await clean(dead);
+    expect(asked.filter((url) => new URL(url).pathname.includes(code) || new URL(url).search.includes(code))).toEqual([]);
+    // Where it cannot be checked, signing up decides.
+    await dead.route('**/api/v1/invites/check', (route) => route.abort());
+    await dead.reload();
+    await dead.getByLabel('Your name').waitFor();
+    await dead.context().close();
   });
 
   test('only admins invite, unless everybody may', async () => {

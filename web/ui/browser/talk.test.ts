@@ -87,8 +87,9 @@ describe('two people', () => {
     await shoot(ada, 'find-light');
     await ada.keyboard.press('Enter');
     await ada.getByRole('heading', { name: 'Ben Okri' }).waitFor();
-    expect(new URL(ada.url()).pathname).toMatch(/^\/c\/[0-9a-f-]{36}$/);
+    expect(new URL(ada.url()).pathname).toMatch(/^\/to\/[0-9a-f-]{36}$/);
     await write(ada, 'Ben Okri', 'Good morning, Ben!');
+    await expect.poll(() => new URL(ada.url()).pathname).toMatch(/^\/c\/[0-9a-f-]{36}$/);
 
     await ben.getByRole('link', { name: /Ada Lovelace/ }).click();
     await ben.getByText('Good morning, Ben!').last().waitFor();
