@@ -1,5 +1,4 @@
 import { close, type Payload } from '../../worker/payload';
-import { asApiError } from './api/errors';
 import { urlOf } from './base';
 import { app } from './state/app.svelte';
 import { router } from './router.svelte';
@@ -60,7 +59,7 @@ export function beginWorker(): void {
       e.ports[0]?.postMessage(app.live?.announcer.did(said.announced) ?? false);
     } else if (said.pushed !== undefined) {
       app.live?.wake(); // what it speaks of is not here yet, or was not told to be
-      void app.live?.announcer.listed().catch(asApiError); // it may be deleted by now
+      app.live?.announcer.listed(); // it may be deleted by now
       setTimeout(() => void tidy(), document.visibilityState === 'visible' ? 0 : settle);
     }
   });

@@ -8,7 +8,7 @@ import type { Pending } from '../group';
 import { named } from '../text/mentions';
 import { Actions } from './actions';
 import { waitAfter } from './again';
-import { Announcer } from './announcer';
+import { Announcing } from './announcing';
 import { Composing } from './composing.svelte';
 import { connection } from './connection.svelte';
 import { Conversations } from './conversations.svelte';
@@ -65,7 +65,7 @@ export class Live {
   readonly presence: Presence;
   readonly typing: Typing;
   readonly actions: Actions;
-  readonly announcer = new Announcer(this);
+  readonly announcer = new Announcing(this);
   /** Why the list could not be fetched. */
   listError = $state<ApiError | null>(null);
 
@@ -237,7 +237,7 @@ export class Live {
       }
       this.conversations.loaded = true;
       this.listError = null;
-      void this.announcer.listed().catch(asApiError);
+      this.announcer.listed();
     } catch (err) {
       this.listError = asApiError(err);
     }
