@@ -28,7 +28,7 @@ describe('finding people at a slow server', () => {
   });
 
   /** Answers to a search come late, those to longer texts sooner: the last one asked is not the last one there. */
-  const slow = (p: Page): Promise<void> =>
+  const slow = (p: Page): Promise<unknown> =>
     p.route(/\/api\/v1\/users\?/, async (route) => {
       const text = new URL(route.request().url()).searchParams.get('query') ?? '';
       await new Promise((resolve) => setTimeout(resolve, Math.max(150, 600 - 100 * text.length)));

@@ -10,7 +10,7 @@ import { People } from '../src/lib/state/people.svelte';
 import { cut, initial } from '../src/lib/text/graphemes';
 import { canonicalEmoji, visible } from '../src/lib/text/identity';
 import { suggest } from '../src/lib/text/mentions';
-import { preview } from '../src/lib/text/parse';
+import { preview } from '../src/lib/text/plain';
 import { action, me, message, you } from './make';
 
 // What the server's package text promises, by the same vectors.

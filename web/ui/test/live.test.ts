@@ -162,9 +162,9 @@ test('a direct conversation without a message is listed only while it is open or
   const listed = (open = ''): string[] => live.listed(open).map((c) => c.id);
   expect(listed()).toEqual(['talk', 'group']);
   expect(listed('looked at')).toEqual(['talk', 'looked at', 'group']);
-  live.drafts.set('looked at', 'hel');
+  live.drafts.change('looked at', { text: 'hel' });
   expect(listed()).toEqual(['talk', 'looked at', 'group']);
-  live.drafts.set('looked at', '');
+  live.drafts.change('looked at', { text: '' });
   expect(listed()).toEqual(['talk', 'group']);
   server.receive({ type: 'entry', data: { ...message(2), conversation_id: 'looked at' } });
   expect(listed()).toContain('looked at');

@@ -219,7 +219,7 @@ export class Live {
   /** The list to show. A direct conversation without a message is in it only while it is open or has a draft. */
   listed(open: string): Conversation[] {
     return this.conversations.sorted.filter(
-      (c) => c.kind === 'group' || c.last_seq > 1 || c.id === open || this.pending.has(c.id) || this.drafts.get(c.id) !== '',
+      (c) => c.kind === 'group' || c.last_seq > 1 || c.id === open || this.pending.has(c.id) || this.drafts.get(c.id).text !== '',
     );
   }
 
@@ -313,9 +313,9 @@ export class Live {
   /** A conversation was begun, here or elsewhere: what was typed for it goes on there. */
   begun(user_id: string, id: string): void {
     const from = unbegunId(user_id);
-    const text = this.drafts.get(from);
-    if (text !== '' && this.drafts.get(id) === '') this.drafts.set(id, text);
-    this.drafts.set(from, '');
+    const { text } = this.drafts.get(from);
+    if (text !== '' && this.drafts.get(id).text === '') this.drafts.change(id, { text });
+    this.drafts.change(from, { text: '' });
   }
 
   async #openDirect(user_id: string): Promise<string> {
