@@ -115,20 +115,20 @@ func TestConversationAsItsMembersSeeIt(t *testing.T) {
 	b := setup(t)
 	ann, ben, id := b.pair()
 	b.send(ann, id, "one")
-	b.send(ann, id, "two")
-	b.send(ben, id, "three")
+	b.send(ben, id, "two")
+	b.send(ann, id, "three")
 	c, err := b.Conversation(t.Context(), ben, id)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Kind != "direct" || c.LastSeq != 4 || c.MemberCount != 2 || len(c.Members) != 2 || c.Unread != 2 ||
+	if c.Kind != "direct" || c.LastSeq != 4 || c.MemberCount != 2 || len(c.Members) != 2 || c.Unread != 1 || c.ReadSeq != 3 ||
 		c.LastMessage == nil || c.LastMessage.Body != "three" {
 		t.Fatalf("ben sees %+v", c)
 	}
-	if _, err := b.db.Exec(t.Context(), `INSERT INTO receipts (conversation_id, user_id, read_seq) VALUES ($1, $2, 2)`, id, ben); err != nil {
+	if _, err := b.db.Exec(t.Context(), `INSERT INTO receipts (conversation_id, user_id, read_seq) VALUES ($1, $2, 4)`, id, ben); err != nil {
 		t.Fatal(err)
 	}
-	if c, err = b.Conversation(t.Context(), ben, id); err != nil || c.Unread != 1 || c.ReadSeq != 2 || c.DeliveredSeq != 2 {
+	if c, err = b.Conversation(t.Context(), ben, id); err != nil || c.Unread != 0 || c.ReadSeq != 4 || c.DeliveredSeq != 4 {
 		t.Fatalf("after reading: %+v %v", c, err)
 	}
 	if _, err := b.Conversation(t.Context(), b.user("eve"), id); !errors.Is(err, ErrNotMember) {

@@ -76,8 +76,8 @@ func cut(list []Conversation, limit int) ([]Conversation, string) {
 // the rest is looked up for those alone. Unread counts the messages of others after the
 // read mark and after the viewer became a member, but for deleted ones; whom one mentions is what
 // it says by now, itself or in the last of its edits, which come after it and so after the mark.
-// Sending implies reading: a message of the viewer's own among the last thousand entries counts
-// as the mark, because a crash may have lost the mark before receipts wrote it. The entry
+// Sending implies reading: a message of the viewer's own counts as the mark, because a crash may
+// have lost the mark before receipts wrote it. The entry
 // at from_seq is there in any case, so that a conversation in which nothing was said is not
 // lost.
 const (
@@ -90,7 +90,7 @@ WHERE m.until_seq IS NULL `
 
 	faceOf = `
 SELECT v.user_id, v.id, v.kind, v.title, v.role, v.share_history, v.last_seq, v.last_entry_at,
-       greatest(w.delivered_seq, mine.read_seq), mine.read_seq,
+       greatest(w.delivered_seq, w.read_seq, since.own_seq, 0), greatest(w.read_seq, since.own_seq, 0),
        v.notify, CASE WHEN v.muted_until > now() THEN least(v.muted_until, '9999-12-31 23:59:59+00') END,
        coalesce(p.delivered, (SELECT d.seq FROM delivered_to_all d WHERE d.conversation_id = v.id), 0), coalesce(p.read, 0),
        u.messages, u.mentions,
@@ -103,12 +103,6 @@ SELECT v.user_id, v.id, v.kind, v.title, v.role, v.share_history, v.last_seq, v.
        ` + MessageColumns + `
 FROM page v
 LEFT JOIN receipts w ON w.conversation_id = v.id AND w.user_id = v.user_id
-CROSS JOIN LATERAL (
-    SELECT greatest(0, w.read_seq, (
-        SELECT o.seq FROM entries o
-        WHERE o.conversation_id = v.id AND o.seq > greatest(w.read_seq, v.last_seq - 1000)
-          AND o.sender_id = v.user_id AND o.kind = 'message'
-        ORDER BY o.seq DESC LIMIT 1)) AS read_seq) mine
 LEFT JOIN LATERAL (
     SELECT z.delivered_seq AS delivered, CASE WHEN them.read_receipts AND me.read_receipts THEN z.read_seq END AS read
     FROM members y
@@ -117,14 +111,26 @@ LEFT JOIN LATERAL (
     LEFT JOIN receipts z ON z.conversation_id = y.conversation_id AND z.user_id = y.user_id
     WHERE y.conversation_id = v.id AND y.user_id <> v.user_id LIMIT 1) p ON v.kind = 'direct'
 CROSS JOIN LATERAL (
+    SELECT count(*) FILTER (WHERE n.sender_id <> v.user_id AND n.kind = 'message' AND n.body IS NOT NULL) AS messages,
+           count(*) FILTER (WHERE CASE WHEN n.sender_id <> v.user_id AND n.detail -> 'mentions' ? v.user_id::text THEN NOT EXISTS (
+               SELECT FROM entries a
+               WHERE a.conversation_id = v.id AND a.target_seq = coalesce(n.target_seq, n.seq) AND a.seq > n.seq AND a.kind = 'edit') END) AS mentions,
+           max(n.seq) FILTER (WHERE n.sender_id = v.user_id AND n.kind = 'message') AS own_seq
+    FROM entries n
+    WHERE n.conversation_id = v.id AND n.seq > greatest(w.read_seq, v.joined_seq)
+      AND coalesce(n.target_seq, n.seq) > greatest(w.read_seq, v.joined_seq)
+      AND n.kind IN ('message', 'edit')) since
+CROSS JOIN LATERAL ( -- of nothing, unless the viewer has sent since their mark
     SELECT count(*) FILTER (WHERE n.kind = 'message' AND n.body IS NOT NULL) AS messages,
            count(*) FILTER (WHERE CASE WHEN n.detail -> 'mentions' ? v.user_id::text THEN NOT EXISTS (
                SELECT FROM entries a
                WHERE a.conversation_id = v.id AND a.target_seq = coalesce(n.target_seq, n.seq) AND a.seq > n.seq AND a.kind = 'edit') END) AS mentions
     FROM entries n
-    WHERE n.conversation_id = v.id AND n.seq > greatest(mine.read_seq, v.joined_seq)
-      AND coalesce(n.target_seq, n.seq) > greatest(mine.read_seq, v.joined_seq)
-      AND n.kind IN ('message', 'edit') AND n.sender_id <> v.user_id) u
+    WHERE n.conversation_id = v.id AND n.seq > since.own_seq AND coalesce(n.target_seq, n.seq) > since.own_seq
+      AND n.kind IN ('message', 'edit') AND n.sender_id <> v.user_id) answered
+CROSS JOIN LATERAL (
+    SELECT CASE WHEN since.own_seq IS NULL THEN since.messages ELSE answered.messages END AS messages,
+           CASE WHEN since.own_seq IS NULL THEN since.mentions ELSE answered.mentions END AS mentions) u
 CROSS JOIN LATERAL (
     SELECT * FROM entries l
     WHERE l.conversation_id = v.id AND l.seq >= v.from_seq AND (l.kind = 'message' OR l.seq = v.from_seq)

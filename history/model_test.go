@@ -398,7 +398,7 @@ func (m *model) face(user accounts.UserID, id chat.ConversationID, names map[acc
 	s := m.now(user)
 	read := m.read[user]
 	for _, e := range m.log { // sending is reading, whatever became of the mark
-		if e.Kind == chat.KindMessage && e.SenderID == user {
+		if e.Kind == chat.KindMessage && e.SenderID == user && e.Seq > s.joined {
 			read = max(read, e.Seq)
 		}
 	}
