@@ -171,6 +171,7 @@ func (w *interleaving) someone(t *rapid.T, in bool) accounts.UserID {
 
 func (w *interleaving) remove(t *rapid.T) {
 	user := w.someone(t, true)
+	w.r.write() // of a former member no mark is written
 	w.r.remove(w.members[0], w.id, user)
 	w.joined[user] = 0
 	w.append(entry{})
