@@ -300,6 +300,12 @@ describe('a group', () => {
     await ada.getByText('You left. Nothing more can be written here.').waitFor();
     await ada.getByRole('link', { name: 'Parley' }).click();
     await expect.poll(() => ada.getByRole('link', { name: /Film club/ }).count()).toBe(0);
+    await ada.getByRole('button', { name: 'Former groups' }).click();
+    const former = ada.getByRole('dialog', { name: 'Former groups' });
+    await former.getByRole('link', { name: /Film club/ }).waitFor();
+    await clean(ada);
+    await former.getByRole('link', { name: /Film club/ }).click();
+    await ada.getByText('You left. Nothing more can be written here.').waitFor();
     await ada.goto(`${parley.url}/c/${crypto.randomUUID()}`);
     await ada.getByText('There is no such conversation').waitFor();
   });
