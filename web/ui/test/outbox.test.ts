@@ -64,7 +64,7 @@ function tab(o: { store?: OutboxStore; user_id?: string } = {}): { outbox: Outbo
     send: (item) => server.send(item),
     connected: () => server.connected,
     exclusively,
-    begin: (id) => (id.startsWith('to:') ? begin(id) : undefined),
+    begin: (id) => (id.startsWith('to-') ? begin(id) : undefined),
     onChange: (id, pending) => shown.set(id, pending),
     announce: () => {},
     sleep: async (ms) => void waits.push(ms),
@@ -476,8 +476,8 @@ describe('the first message to a person', () => {
     begin = begun;
     server.connected = false;
     const { outbox, shown } = tab();
-    for (const body of ['one', 'two', 'three']) await outbox.enqueue('to:ben', body);
-    expect(shown.get('to:ben')).toHaveLength(3);
+    for (const body of ['one', 'two', 'three']) await outbox.enqueue('to-ben', body);
+    expect(shown.get('to-ben')).toHaveLength(3);
     expect(begun).not.toHaveBeenCalled();
 
     // Another page goes on with it, as after a reload.
@@ -489,7 +489,7 @@ describe('the first message to a person', () => {
     expect(server.bodies('c')).toEqual(['one', 'two', 'three']);
     expect(server.stored).toHaveLength(3);
     expect(begun).toHaveBeenCalledOnce();
-    expect(next.shown.get('to:ben')).toEqual([]);
+    expect(next.shown.get('to-ben')).toEqual([]);
   });
 
   test('is sent once although the answers are lost, and waits where there is no connection', async () => {
@@ -501,9 +501,9 @@ describe('the first message to a person', () => {
     };
     server.faults = ['lost'];
     const { outbox, shown } = tab();
-    await outbox.enqueue('to:ben', 'hello');
+    await outbox.enqueue('to-ben', 'hello');
     await vi.waitFor(() => expect(ids).toHaveLength(2));
-    expect(shown.get('to:ben')).toMatchObject([{ body: 'hello', state: 'queued' }]);
+    expect(shown.get('to-ben')).toMatchObject([{ body: 'hello', state: 'queued' }]);
     outbox.drainAll(); // connected again; then the server is busy for a moment
     await vi.waitFor(() => expect(server.calls).toHaveLength(1));
     await vi.waitFor(() => expect(shown.get('c')).toMatchObject([{ body: 'hello' }]));
@@ -518,10 +518,10 @@ describe('the first message to a person', () => {
       throw new ApiError('not_found', 'There is no such person.');
     };
     const { outbox, shown } = tab();
-    await outbox.enqueue('to:ben', 'hello');
-    await vi.waitFor(() => expect(shown.get('to:ben')).toMatchObject([{ state: 'failed', detail: 'There is no such person.' }]));
+    await outbox.enqueue('to-ben', 'hello');
+    await vi.waitFor(() => expect(shown.get('to-ben')).toMatchObject([{ state: 'failed', detail: 'There is no such person.' }]));
     begin = async () => 'c';
-    await outbox.retry(shown.get('to:ben')![0]!.client_id);
+    await outbox.retry(shown.get('to-ben')![0]!.client_id);
     await empty();
     expect(server.bodies('c')).toEqual(['hello']);
   });

@@ -6,7 +6,8 @@ import type { Person } from './people.svelte';
 // id of this browser's, under which its draft and its queued messages are kept. The outbox
 // creates the conversation when it sends the first of them.
 
-const prefix = 'to:';
+/** No colon: drafts put one between a conversation's id and what tells its items apart. */
+const prefix = 'to-';
 
 export const unbegunId = (user_id: string): string => prefix + user_id;
 
