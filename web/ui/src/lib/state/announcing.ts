@@ -14,6 +14,7 @@ export class Announcing {
   #announcer: Announcer | null = null;
   #loading: Promise<void> | null = null;
   #queue: ((a: Announcer) => void)[] = [];
+  #over = false;
 
   constructor(live: Pick<Live, 'me' | 'conversations' | 'people'>) {
     this.#live = live;
@@ -40,10 +41,13 @@ export class Announcing {
   }
 
   stop(): void {
-    this.#do((a) => a.stop(), false);
+    this.#over = true;
+    this.#queue = [];
+    this.#announcer?.stop();
   }
 
   #do(f: (a: Announcer) => void, load = true): void {
+    if (this.#over) return;
     if (this.#announcer) {
       f(this.#announcer);
       return;
@@ -57,6 +61,7 @@ export class Announcing {
 
   async #load(): Promise<void> {
     const { Announcer } = await import('./announcer');
+    if (this.#over) return;
     this.#announcer = new Announcer(this.#live);
     for (const f of this.#queue.splice(0)) f(this.#announcer);
   }
