@@ -237,12 +237,12 @@ func TestFrames(t *testing.T) {
 		{`{"type":"fail","id":"4"}`, `{"type":"error","id":"4","error":{"code":"internal","detail":"internal error"}}`},
 		{`{"type":"panic","id":"4"}`, `{"type":"error","id":"4","error":{"code":"internal","detail":"internal error"}}`},
 		{`{"type":"echo","id":"5","data":{"text":1}}`, `{"type":"error","id":"5","error":{"code":"invalid","detail":"A field is not valid.","errors":[{"location":"text","message":"has to be a string"}]}}`},
-		{`{"type":"echo","id":"6","data":{"other":1}}`, `{"type":"error","id":"6","error":{"code":"invalid","detail":"The frame is not JSON of the expected form."}}`},
-		{`{"type":"echo","id":"7","data":{}} {}`, `{"type":"error","error":{"code":"invalid","detail":"The frame is not JSON of the expected form."}}`},
+		{`{"type":"echo","id":"6","data":{"other":1}}`, `{"type":"error","id":"6","error":{"code":"invalid","detail":"A field is not valid.","errors":[{"location":"other","message":"unexpected property"}]}}`},
+		{`{"type":"echo","id":"7","data":{}} {}`, `{"type":"error","error":{"code":"invalid","detail":"Malformed frame: more than one JSON value."}}`},
 		{`{"type":"echo","data":{}}`, `{"type":"error","error":{"code":"invalid","detail":"A request needs an id of 1 to 64 bytes."}}`},
 		{`{"type":"echo","id":"` + strings.Repeat("x", 65) + `"}`, `{"type":"error","error":{"code":"invalid","detail":"A request needs an id of 1 to 64 bytes."}}`},
-		{`{`, `{"type":"error","error":{"code":"invalid","detail":"The frame is not JSON of the expected form."}}`},
-		{`{"type":"echo","id":"8","data":` + strings.Repeat("[", 30000) + strings.Repeat("]", 30000) + `}`, `{"type":"error","error":{"code":"invalid","detail":"The frame is not JSON of the expected form."}}`},
+		{`{`, `{"type":"error","error":{"code":"invalid","detail":"Malformed frame: not valid JSON near byte 1."}}`},
+		{`{"type":"echo","id":"8","data":` + strings.Repeat("[", 30000) + strings.Repeat("]", 30000) + `}`, `{"type":"error","id":"8","error":{"code":"invalid","detail":"Nested deeper than 16."}}`},
 		{`{"type":"echo","id":"9","data":{"text":"still here"}}`, `{"type":"reply","id":"9","data":{"text":"still here"}}`},
 	} {
 		c.send(tc.send)

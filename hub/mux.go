@@ -121,7 +121,7 @@ func invalidJSON(err error) error {
 	case !ok:
 		return err
 	case e.Malformed:
-		return problem.New(problem.Invalid, "The frame is not valid JSON: "+e.Message+".").Because(err)
+		return problem.New(problem.Invalid, "Malformed frame: "+e.Message+".").Because(err)
 	case e.Field == "":
 		return problem.New(problem.Invalid, strings.ToUpper(e.Message[:1])+e.Message[1:]+".").Because(err)
 	}

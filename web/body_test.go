@@ -79,6 +79,10 @@ func TestRefusedBodyIsReadOn(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer conn.Close()
+			// Of the client's kernel, so that it does not take all of the body by itself.
+			if err := conn.(*net.TCPConn).SetWriteBuffer(16 << 10); err != nil {
+				t.Fatal(err)
+			}
 			if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
 				t.Fatal(err)
 			}
