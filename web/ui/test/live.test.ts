@@ -69,7 +69,7 @@ afterEach(() => {
   vi.unstubAllGlobals();
 });
 
-const missed = (): object => ({ type: 'reply', data: { conversations: [], entries: [], more: [] } });
+const missed = (data: object = {}): object => ({ type: 'reply', data: { conversations: [], entries: [], more: [], ...data } });
 
 /** Starts, and is greeted. */
 async function connected(): Promise<void> {
@@ -168,6 +168,25 @@ test('a direct conversation without a message is listed only while it is open or
   expect(listed()).toEqual(['talk', 'group']);
   server.receive({ type: 'entry', data: { ...message(2), conversation_id: 'looked at' } });
   expect(listed()).toContain('looked at');
+});
+
+test('a conversation whose log went another way is started afresh, and no other one', async () => {
+  server.list = [conversation({ id: 'c', last_seq: 7, title: 'lost' }), conversation({ id: 'd', last_seq: 3, last_message: message(3) })];
+  server.answer = (f) => (f.type === 'sync' ? missed() : { type: 'reply', data: {} });
+  await connected();
+  server.receive({ type: 'entry', data: { ...message(8), conversation_id: 'c' } });
+  server.answer = (f) =>
+    f.type === 'sync' ? missed({ conversations: [conversation({ id: 'c', last_seq: 6, title: 'kept' })], more: ['c'], reset: ['c'] }) : { type: 'reply', data: {} };
+  server.list = [];
+  server.frames.length = 0;
+  server.receive({ type: 'hello', data: { user_id: me, session_id: 's', epoch: 'e', heartbeat_s: 1e6, server_version: '1' } });
+  await vi.advanceTimersByTimeAsync(100);
+  expect(server.sent('sync')[0]).toMatchObject({
+    conversations: { c: 8, d: 3 },
+    last_entries: { c: { seq: 8, created_at: message(8).created_at }, d: { seq: 3, created_at: message(3).created_at } },
+  });
+  expect(live.conversations.get('c')).toMatchObject({ last_seq: 6, title: 'kept' });
+  expect(live.conversations.get('d')).toMatchObject({ last_seq: 3 });
 });
 
 test('what was said to be read is said again to the next connection, unless it is to a server restored from a backup', async () => {

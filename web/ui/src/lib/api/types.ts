@@ -210,6 +210,14 @@ export interface Missed {
   entries: Entry[];
   /** Those that entries does not bring to their last_seq. */
   more: string[];
+  /** Those of which the client holds entries that are not in the log. */
+  reset?: string[];
+}
+
+/** What tells an entry from every other that may ever have its seq. */
+export interface EntryMark {
+  seq: number;
+  created_at: string;
 }
 
 export interface Receipt {

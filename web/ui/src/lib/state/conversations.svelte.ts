@@ -1,5 +1,5 @@
 import { SvelteMap } from 'svelte/reactivity';
-import type { Conversation, Entry, Member, Message, Receipt, User } from '../api/types';
+import type { Conversation, Entry, EntryMark, Member, Message, Receipt, User } from '../api/types';
 import { isQuiet } from '../notify';
 import { Marks } from './marks.svelte';
 
@@ -31,6 +31,8 @@ export class Conversations {
   #marks = new SvelteMap<string, Marks>();
   /** Those one is no longer in, and the entry that ended it. */
   #left = new SvelteMap<string, Entry>();
+  /** The last entry that came of each. */
+  #lastEntries = new Map<string, EntryMark>();
   /** Most recent first. */
   readonly sorted = $derived(
     [...this.#byId.values()]
@@ -84,15 +86,31 @@ export class Conversations {
 
   /** Takes one that was left off the list; until then its end can be seen there. */
   dismiss(id: string): void {
-    if (!this.#left.delete(id)) return;
-    this.#byId.delete(id);
-    this.#marks.delete(id);
+    if (this.#left.has(id)) this.forget(id);
   }
 
   /** How far each is known, for sync; by id, because a sync that names too many is made in parts. */
   held(): [id: string, seq: number][] {
     const here = this.sorted.filter((c) => !this.#left.has(c.id)); // of the others nothing more comes
     return here.map((c): [string, number] => [c.id, c.last_seq]).sort(([a], [b]) => (a < b ? -1 : 1));
+  }
+
+  /** An entry that is held of each, the last one if possible, by which the server notices that its log went another way. */
+  lastEntries(ids: readonly string[]): Record<string, EntryMark> {
+    const marks: Record<string, EntryMark> = {};
+    for (const id of ids) {
+      const mark = this.#lastEntries.get(id) ?? this.#byId.get(id)?.last_message;
+      if (mark) marks[id] = { seq: mark.seq, created_at: mark.created_at };
+    }
+    return marks;
+  }
+
+  /** Drops what is held of a conversation: the server has another log of it. */
+  forget(id: string): void {
+    this.#byId.delete(id);
+    this.#marks.delete(id);
+    this.#left.delete(id);
+    this.#lastEntries.delete(id);
   }
 
   /** Takes a conversation as the server has it. Marks never go back. */
@@ -132,6 +150,7 @@ export class Conversations {
     this.#byId.clear();
     this.#marks.clear();
     this.#left.clear();
+    this.#lastEntries.clear();
     this.loaded = false;
   }
 
@@ -146,6 +165,7 @@ export class Conversations {
     if (e.seq <= c.last_seq) return true;
     const [changed, certain] = this.#change(c, e);
     this.#byId.set(c.id, { ...changed, last_seq: e.seq });
+    this.#lastEntries.set(c.id, { seq: e.seq, created_at: e.created_at });
     if (ends) this.#left.set(c.id, e);
     return ends || (certain && e.seq === c.last_seq + 1);
   }

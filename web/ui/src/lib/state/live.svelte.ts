@@ -412,7 +412,8 @@ export class Live {
     let held = this.#held(part());
     for (let failures = 0; this.#socket.connected && this.#epoch === hello.epoch; ) {
       try {
-        const missed = await this.#socket.request<Missed>('sync', { conversations: held, known_epoch, after, up_to });
+        const last_entries = this.conversations.lastEntries(Object.keys(held));
+        const missed = await this.#socket.request<Missed>('sync', { conversations: held, last_entries, known_epoch, after, up_to });
         if (!this.#missed(missed, held)) return;
         // Open logs fetch the rest of theirs over HTTP, and need not be told again.
         held = Object.fromEntries(part());
@@ -437,6 +438,11 @@ export class Live {
 
   /** Takes the answer to a sync with what was held. Gives whether the next one would tell more. */
   #missed(missed: Missed, held: Record<string, number>): boolean {
+    for (const id of missed.reset ?? []) {
+      this.#logs.get(id)?.forget();
+      this.conversations.forget(id);
+      delete held[id];
+    }
     const told = new Set(missed.conversations.map((c) => c.id));
     // One that came to be known meanwhile is no news.
     const news = missed.conversations.some((c) => c.last_seq > (held[c.id] ?? (this.conversations.get(c.id) ? Infinity : -1)));
