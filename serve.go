@@ -152,7 +152,8 @@ func (s *server) shutdown() error {
 		step("stop looking after sessions", 5*time.Second, s.accountsRun.stop),
 		step("stop looking after sockets", time.Second, s.hubRun.stop),
 		step("tell other replicas", 5*time.Second, s.busRun.stop),
-		step("close the connections to the database", 5*time.Second, s.closePool),
+		// An abandoned statement is not cancelled: it ends by statement_timeout, after 8 s at most.
+		step("close the connections to the database", 10*time.Second, s.closePool),
 		step("stop the database", 30*time.Second, s.db.stop),
 	)
 	s.log.Info("stopped", "ms", time.Since(begin).Milliseconds())
