@@ -48,9 +48,11 @@ const (
 	peers = `
 JOIN conversations c ON c.id = v.conversation_id
 JOIN users u ON u.id = v.user_id
-LEFT JOIN users p ON c.kind = 'direct' AND p.id = CASE v.user_id WHEN c.direct_low THEN c.direct_high ELSE c.direct_low END
-  AND NOT (c.last_seq = 1 AND EXISTS (
-      SELECT FROM members h WHERE h.conversation_id = c.id AND h.user_id = p.id AND h.hidden_until_message))`
+LEFT JOIN users p ON c.kind = 'direct' AND p.id = CASE
+    WHEN c.last_seq = 1 AND (
+        SELECT bool_or(h.hidden_until_message AND h.user_id <> v.user_id) FROM members h WHERE h.conversation_id = c.id) THEN NULL
+    WHEN v.user_id = c.direct_low THEN c.direct_high
+    ELSE c.direct_low END`
 )
 
 // selectMoved gives the marks in some conversations that moved within so many seconds.
