@@ -109,12 +109,15 @@ export const look = (page: Page, o: { visible: boolean; focused: boolean }): Pro
     dispatchEvent(new Event(focused ? 'focus' : 'blur'));
   }, o);
 
-/** The texts of the messages shown, in order. */
+/** The texts of the messages shown, in order, line by line as the page has them. */
 export const texts = (page: Page): Promise<string[]> => page.locator('[role=log] [role=article] .text').evaluateAll((all) =>
     all.map((e) => {
-      const copy = e.cloneNode(true) as HTMLElement;
-      copy.querySelector('.meta')?.remove();
-      return copy.innerText.trim();
+      // In its place: outside of the page a text has no lines.
+      const meta = e.querySelector<HTMLElement>('.meta');
+      if (meta) meta.style.display = 'none';
+      const text = (e as HTMLElement).innerText.trim();
+      if (meta) meta.style.display = '';
+      return text;
     }),
   );
 
