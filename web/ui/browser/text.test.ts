@@ -123,7 +123,15 @@ describe('the text of a message', () => {
     expect(new Set(links)).toEqual(new Set(['http://a']));
   });
 
-  test('looks well', async () => {
+  /** Of the messages shown, those whose time is not whole within what is painted of their text. */
+  const withoutTime = (p: Page): Promise<string[]> =>
+    p.locator('[role=log] [role=article] .text').evaluateAll((all) =>
+      all
+        .filter((e) => e.querySelector('.meta')!.getBoundingClientRect().bottom > e.getBoundingClientRect().bottom + 4)
+        .map((e) => (e as HTMLElement).innerText),
+    );
+
+  test('shows its time whatever it ends with', async () => {
     const room = (await api<{ id: string }>(parley, ada.token, 'POST', 'conversations', { kind: 'group', title: 'Looks', member_ids: [ben.id] })).id;
     const messages: [Account, string][] = [
       [ada, '**Bold**, *italic*, ~~struck~~, `code` and ***both***. ¯\\_(ツ)_/¯ C:\\Users\\ann\\*.txt'],
@@ -144,6 +152,7 @@ describe('the text of a message', () => {
       await open(p, room);
       await p.getByText('ציטוט').waitFor();
       await clean(p);
+      expect(await withoutTime(p)).toEqual([]);
     }
     await shoot(page, 'text-light');
     await shoot(bens, 'text-dark');
@@ -152,6 +161,7 @@ describe('the text of a message', () => {
     const small = await signedIn(browser, parley, ada, phone);
     await open(small, room);
     await small.getByText('ציטוט').waitFor();
+    expect(await withoutTime(small)).toEqual([]);
     await shoot(small, 'text-phone');
     expect(complaintsOf(small.context())).toEqual([]);
   });
