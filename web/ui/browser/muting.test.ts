@@ -20,7 +20,11 @@ describe('muting', () => {
     ada = await admin(parley, 'Ada Lovelace');
     ben = await member(parley, ada, 'Ben Okri');
     cleo = await member(parley, ada, 'Cleo Patrick');
-    for (const who of [ben, cleo]) ids[who.username] = await direct(parley, ada, who);
+    for (const who of [ben, cleo]) {
+      const id = (ids[who.username] = await direct(parley, ada, who));
+      // Until then it is in no list.
+      await api(parley, ada.token, 'POST', `conversations/${id}/messages`, { client_id: crypto.randomUUID(), body: 'Hello' });
+    }
     page = await signedIn(browser, parley, ada);
   });
 
