@@ -108,7 +108,7 @@ func TestCreateGroupOnce(t *testing.T) {
 	})
 
 	t.Run("without_a_key_each_request_creates_one", func(t *testing.T) {
-		if b.group(ann, ben) == b.group(ann, ben) {
+		if first, second := b.group(ann, ben), b.group(ann, ben); first == second {
 			t.Error("it is the same group")
 		}
 	})

@@ -44,23 +44,23 @@ func (s *scanner) value(of *shape, depth int) bool {
 	if s.at == len(s.data) {
 		return s.malformed()
 	}
-	switch c := s.data[s.at]; {
-	case c == '{':
+	switch s.data[s.at] {
+	case '{':
 		return s.object(of, nil, depth+1)
-	case c == '[':
+	case '[':
 		return s.array(of, depth+1)
-	case c == '"':
+	case '"':
 		start := s.at
 		plain, ok := s.text()
 		if ok && of != nil && of.uuid {
 			s.uuid(s.data[start:s.at], plain)
 		}
 		return ok
-	case c == 't':
+	case 't':
 		return s.literal("true")
-	case c == 'f':
+	case 'f':
 		return s.literal("false")
-	case c == 'n':
+	case 'n':
 		return s.literal("null")
 	default:
 		return s.number()

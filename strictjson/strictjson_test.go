@@ -108,7 +108,7 @@ func TestCheckGivesTheSizeOfTheText(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]int{
 		`{"a":1}`:                     7,
-		` { } `:                       5,
+		"\t{ }\n":                     5,
 		`"a"`:                         3,
 		`"\n\"\\\/\b\f\r\t"`:          2 + 8,
 		`"\u0001\u00e9\u20ac"`:        2 + 1 + 2 + 3,
