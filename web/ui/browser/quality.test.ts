@@ -66,7 +66,7 @@ describe('quality', () => {
     const left = (selector: string): Promise<number> => page.locator(selector).last().evaluate((e) => e.getBoundingClientRect().left);
     expect(await left('.sidebar')).toBeGreaterThan(await left('main'));
     expect(await left('.row.mine .bubble')).toBeLessThan(await left('.row:not(.mine, .event) .bubble'));
-    const directions = await page.locator('[role=log] .text').evaluateAll((all) => all.slice(-2).map((e) => getComputedStyle(e).direction));
+    const directions = await page.locator('[role=log] .text [dir=auto]').evaluateAll((all) => all.slice(-2).map((e) => getComputedStyle(e).direction));
     expect(directions).toEqual(['ltr', 'rtl']);
     expect(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth)).toBe(true);
   });

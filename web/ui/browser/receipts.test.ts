@@ -1,6 +1,6 @@
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { Conversation } from '../src/lib/api/types';
+import type { Conversation, Privacy } from '../src/lib/api/types';
 import { box, clean, complaintsOf, launch, look, phone, shoot, signedIn, write } from './browser';
 import { Parley } from './parley';
 import { admin, api, direct, member, type Account } from './people';
@@ -205,6 +205,7 @@ describe('receipts and presence', () => {
     // And again, with the ones from before.
     await ben.goto(`${parley.url}/settings`);
     await ben.getByRole('switch', { name: 'Read receipts' }).check();
+    await expect.poll(async () => (await api<Privacy>(parley, accounts.ben.token, 'GET', 'me')).read_receipts).toBe(true);
     await ben.goto(`${parley.url}/c/${id}`);
     await ticked(ben, 'Perhaps', 'Read');
     await write(ada, 'Ben Okri', 'So you did');
