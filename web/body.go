@@ -34,7 +34,7 @@ func (s *Server) limitBody(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		b := &bodyReader{body: r.Body, room: MaxBody, header: w.Header()}
+		b := &bodyReader{body: r.Body, room: MaxBody, left: maxRead, header: w.Header()}
 		if r.ContentLength > maxRead {
 			b.refuse()
 			s.fail(w, r, errBodyTooLarge)
@@ -64,6 +64,7 @@ func drop(w http.ResponseWriter, body io.Reader) {
 type bodyReader struct {
 	body    io.ReadCloser
 	room    int // bytes that still fit
+	left    int // bytes that are read at most: an escaped backslash takes two, and makes room for more
 	header  http.Header
 	refused bool
 }
@@ -76,12 +77,13 @@ func (b *bodyReader) refuse() {
 func (b *bodyReader) Read(p []byte) (int, error) {
 	n, err := b.body.Read(p)
 	b.room -= n
+	b.left -= n
 	for _, c := range p[:n] {
 		if c == '\\' {
 			b.room += strictjson.MaxGrowth - 1
 		}
 	}
-	if b.room < 0 {
+	if b.room < 0 || b.left < 0 {
 		b.refuse()
 		return n, &http.MaxBytesError{Limit: MaxBody}
 	}

@@ -70,6 +70,7 @@ func TestRefusedBodyIsReadOn(t *testing.T) {
 	for name, request := range map[string]string{
 		"announced":     fmt.Sprintf("Content-Length: %d\r\n\r\n%s", size, body),
 		"not announced": fmt.Sprintf("Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", size, body),
+		"backslashes":   fmt.Sprintf("Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", size, strings.Repeat(`\`, size)),
 		"little more":   fmt.Sprintf("Content-Length: %d\r\n\r\n%s", maxRead-1, body[:maxRead-1]),
 	} {
 		t.Run(name, func(t *testing.T) {
