@@ -96,11 +96,9 @@ func (s *Service) act(ctx context.Context, a Action) (result, error) {
 	}
 	defer w.exit()
 	for ; ; retryPause() {
-		var r result
-		err := s.attempt(ctx, func(ctx context.Context) (err error) {
-			r, err = s.q.act(ctx, a)
-			return err
-		})
+		one, cancel := context.WithTimeout(ctx, attemptTimeout)
+		r, err := s.q.act(one, a)
+		cancel()
 		if err == nil {
 			return r, nil
 		}

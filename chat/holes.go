@@ -147,6 +147,9 @@ func (g *gates) run(ctx context.Context) {
 		case <-next.C:
 		}
 		began, took := time.Now(), time.Duration(0)
+		if g.s.cfg.DB.Stalled() { // no hint says when the commits under way end
+			g.doubt()
+		}
 		// Alone, what is committed here is what there is to deliver.
 		if !g.s.cfg.Bus.Alone() || g.doubts.Load() > 0 {
 			if n := g.doubts.Load(); n > 0 {

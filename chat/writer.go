@@ -288,20 +288,11 @@ func (w *writer) clear() {
 
 func (w *writer) attempt(batch []*pending) error {
 	// Not cut short by a shutdown: what was begun is finished.
-	return w.s.attempt(context.Background(), func(ctx context.Context) (err error) {
-		w.results, err = w.s.q.append(ctx, batch, w.results[:0])
-		return err
-	})
-}
-
-// attempt bounds one round trip that writes. It is not begun while no commit can end.
-func (s *Service) attempt(ctx context.Context, do func(context.Context) error) error {
-	if s.cfg.DB.Stalled() {
-		return store.ErrStalled
-	}
-	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), attemptTimeout)
 	defer cancel()
-	return do(ctx)
+	var err error
+	w.results, err = w.s.q.append(ctx, batch, w.results[:0])
+	return err
 }
 
 // unacknowledgedLimit is how long messages may wait for the database before the replica is not

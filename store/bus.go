@@ -139,7 +139,7 @@ func (b *Bus) Run(ctx context.Context) error {
 	beside.Wait()
 	leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendTimeout)
 	defer cancel()
-	if _, err := b.db.Exec(leaving, deleteReplica, b.id); err != nil {
+	if _, err := b.db.pool.Exec(leaving, deleteReplica, b.id); err != nil {
 		return fmt.Errorf("end the lease of this replica: %w", err)
 	}
 	return nil
@@ -279,7 +279,7 @@ func (b *Bus) renew(ctx context.Context, looked time.Time) error {
 		others []uuid.UUID
 		queue  float64
 	)
-	if err := b.db.QueryRow(ctx, renewLease, b.id, leaseTime.Seconds()).Scan(&others, &queue); err != nil {
+	if err := b.db.pool.QueryRow(ctx, renewLease, b.id, leaseTime.Seconds()).Scan(&others, &queue); err != nil {
 		return fmt.Errorf("renew the lease of this replica: %w", err)
 	}
 	first := b.looked.Swap(int64(time.Since(b.began))) == 0

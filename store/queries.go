@@ -26,4 +26,4 @@ const deleteReplica = `DELETE FROM replicas WHERE id = $1`
 const selectStalledCommits = `
 SELECT count(*) FROM pg_stat_activity
 WHERE datname = current_database() AND usename = current_user AND wait_event = 'SyncRep'
-  AND clock_timestamp() - xact_start > make_interval(secs => $1)`
+  AND clock_timestamp() - query_start > make_interval(secs => $1)`

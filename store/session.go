@@ -46,7 +46,7 @@ SELECT current_setting('server_version_num'),
        current_setting('synchronous_standby_names'),
        (SELECT count(*) FROM pg_stat_activity
         WHERE datname = current_database() AND usename = current_user AND wait_event = 'SyncRep'
-          AND clock_timestamp() - xact_start > interval '2 s') AS stalled,
+          AND clock_timestamp() - query_start > interval '2 s') AS stalled,
        set_config('synchronous_commit',
                   CASE current_setting('synchronous_commit') WHEN 'local' THEN 'on' ELSE current_setting('synchronous_commit') END, false),
        set_config('client_connection_check_interval', '0', false),

@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"parley/problem"
 )
@@ -26,7 +30,7 @@ const (
 	maxStalledCommits = 32
 )
 
-// ErrStalled is what writers get while Stalled: nothing was tried.
+// ErrStalled is the error of every statement that writes while Stalled: nothing was tried.
 var ErrStalled = problem.New(problem.Unavailable, "The database's standby does not answer, so nothing can be stored right now. Try again in a moment.")
 
 // stallWatch knows whether commits wait for a synchronous standby that does not answer. Such a
@@ -55,11 +59,15 @@ func (w *stallWatch) close() {
 	w.running.Wait()
 }
 
-// note begins to watch if err says that a call ran out of time, unless it does already.
+// note begins to watch if err says that a call ran out of time.
 func (w *stallWatch) note(err error) {
-	if err == nil || !errors.Is(err, context.DeadlineExceeded) {
-		return
+	if err != nil && errors.Is(err, context.DeadlineExceeded) {
+		w.begin()
 	}
+}
+
+// begin begins to watch, unless that is under way.
+func (w *stallWatch) begin() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.watching || w.ctx.Err() != nil {
@@ -93,9 +101,25 @@ func (w *stallWatch) watch() {
 	}
 }
 
-// Stalled reports whether commits wait for a synchronous standby that does not answer. Whoever
-// would write gives up at once then: a commit could only wait as well.
+// Stalled reports whether commits wait for a synchronous standby that does not answer. A
+// statement that writes is refused then: its commit could only wait as well.
 func (db *DB) Stalled() bool { return db.stall.stalled.Load() }
+
+var writing = regexp.MustCompile(`INSERT INTO|UPDATE|DELETE FROM`)
+
+// writes reports whether a statement writes, locks of rows included. A bus writes beside this,
+// by the pool: it has unlogged tables, whose commits wait for no standby.
+func writes(sql string) bool { return writing.MatchString(sql) }
+
+// refusal is the result of what was not tried because of ErrStalled.
+type refusal struct{}
+
+func (refusal) Scan(...any) error                { return ErrStalled }
+func (refusal) Exec() (pgconn.CommandTag, error) { return pgconn.CommandTag{}, ErrStalled }
+func (refusal) Query() (pgx.Rows, error)         { return nil, ErrStalled }
+func (r refusal) QueryRow() pgx.Row              { return r }
+func (refusal) Close() error                     { return ErrStalled }
+func (refusal) Tx() pgx.Tx                       { return nil }
 
 // Ready reports within 3 seconds whether statements are answered and commits end. The error
 // says what does not.

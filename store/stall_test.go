@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"path/filepath"
 	"testing"
 	"time"
@@ -38,6 +39,14 @@ func TestCommitWithoutItsStandby(t *testing.T) {
 			var how string
 			return db.QueryRow(ctx, insert+` RETURNING how`, "returning").Scan(&how)
 		},
+		"rows": func(ctx context.Context) error {
+			rows, err := db.Query(ctx, insert+` RETURNING how`, "rows")
+			if err != nil {
+				return err
+			}
+			_, err = pgx.CollectRows(rows, pgx.RowTo[string])
+			return err
+		},
 		"batch": func(ctx context.Context) error {
 			var batch pgx.Batch
 			batch.Queue(insert, "batch")
@@ -67,7 +76,7 @@ func TestCommitWithoutItsStandby(t *testing.T) {
 	}
 	eventually(t, 10*time.Second, "the stall is noticed", db.Stalled)
 	eventually(t, 10*time.Second, "the database is not ready", func() bool { return db.Ready(ctx) != nil })
-	// A cancel request is answered within milliseconds; by now pgx would have sent four.
+	// A cancel request is answered within milliseconds; by now pgx would have sent them all.
 	if n := visible(); n != 0 {
 		t.Errorf("%d commits are visible without being replicated", n)
 	}
@@ -75,9 +84,21 @@ func TestCommitWithoutItsStandby(t *testing.T) {
 	if err != ErrStalled {
 		t.Errorf("a transaction gets %v", err)
 	}
+	for how, write := range ways {
+		if err := write(ctx); !errors.Is(err, ErrStalled) {
+			t.Errorf("%s: %v while stalled", how, err)
+		}
+	}
+	var n int
+	if err := db.QueryRow(ctx, `SELECT count(*) FROM kept`).Scan(&n); err != nil || n != 0 {
+		t.Errorf("while stalled %d rows are read, %v", n, err)
+	}
+	// A process after this one finds out by itself.
+	next := open(t, b.URL())
+	eventually(t, 10*time.Second, "the next process notices the stall", next.Stalled)
 
 	set(t, admin, "synchronous_standby_names", "")
-	eventually(t, 10*time.Second, "the stall is over", func() bool { return !db.Stalled() && db.Ready(ctx) == nil })
+	eventually(t, 10*time.Second, "the stall is over", func() bool { return !db.Stalled() && !next.Stalled() && db.Ready(ctx) == nil })
 	if n := visible(); n != len(ways) {
 		t.Errorf("%d of %d commits happened once their standby was not needed any more", n, len(ways))
 	}

@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"net"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -87,6 +88,7 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 		}
 		return nil, fmt.Errorf("connect to the database: %w", err)
 	}
+	db.stall.begin() // commits of a process before this one may still wait
 	return db, nil
 }
 
@@ -183,8 +185,12 @@ func (db *DB) Epoch(ctx context.Context) (uuid.UUID, error) {
 	return epoch, nil
 }
 
-// Exec runs a statement that returns no rows.
+// Exec runs a statement that returns no rows. A statement that writes is refused while Stalled,
+// here and in the methods that follow.
 func (db *DB) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
+	if db.Stalled() && writes(sql) {
+		return pgconn.CommandTag{}, ErrStalled
+	}
 	ctx, cancel := bounded(ctx, callTimeout)
 	defer cancel()
 	tag, err := db.pool.Exec(ctx, sql, args...)
@@ -194,22 +200,32 @@ func (db *DB) Exec(ctx context.Context, sql string, args ...any) (pgconn.Command
 
 // Query runs a statement that returns rows. Close them, or read them to the end.
 func (db *DB) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+	if db.Stalled() && writes(sql) {
+		return nil, ErrStalled
+	}
 	ctx, cancel := bounded(ctx, callTimeout)
 	r, err := db.pool.Query(ctx, sql, args...)
 	if err != nil {
+		db.stall.note(err)
 		cancel()
 	}
-	return &rows{r, cancel}, err
+	return &rows{r, db, cancel}, err
 }
 
 // QueryRow runs a statement that returns one row. Its error comes from Scan.
 func (db *DB) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
+	if db.Stalled() && writes(sql) {
+		return refusal{}
+	}
 	ctx, cancel := bounded(ctx, callTimeout)
 	return row{db.pool.QueryRow(ctx, sql, args...), db, cancel}
 }
 
 // SendBatch runs several statements in one round trip. Close the results.
 func (db *DB) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
+	if db.Stalled() && slices.ContainsFunc(b.QueuedQueries, func(q *pgx.QueuedQuery) bool { return writes(q.SQL) }) {
+		return refusal{}
+	}
 	ctx, cancel := bounded(ctx, callTimeout)
 	return batch{db.pool.SendBatch(ctx, b), db, cancel}
 }
@@ -249,6 +265,7 @@ func (db *DB) InTx(ctx context.Context, fn func(ctx context.Context, tx pgx.Tx) 
 
 type rows struct {
 	pgx.Rows
+	db     *DB
 	cancel context.CancelFunc
 }
 
@@ -256,12 +273,13 @@ func (r *rows) Next() bool {
 	if r.Rows.Next() {
 		return true
 	}
-	r.cancel() // pgx has closed them by itself
+	r.Close() // pgx has closed them by itself
 	return false
 }
 
 func (r *rows) Close() {
 	r.Rows.Close()
+	r.db.stall.note(r.Err())
 	r.cancel()
 }
 
