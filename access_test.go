@@ -52,7 +52,7 @@ func TestDisabledOwner(t *testing.T) {
 	}
 }
 
-// Whoever is removed, or disabled, holds back no receipt of a group.
+// A member who was removed, and a disabled user, hold back no receipt of a group.
 func TestReceiptsWithoutTheDisabled(t *testing.T) {
 	t.Parallel()
 	s := startTest(t, nil)

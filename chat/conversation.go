@@ -100,8 +100,9 @@ func (s *Service) createDirect(ctx context.Context, me, other accounts.UserID) (
 }
 
 // begin adds the first members and the first entry, by the first of them, to a new
-// conversation, which is hidden from one of them, if any, until its first message. Its gate is there before anybody can see the conversation: whoever is
-// connected then gets that entry through it, and with it everything after.
+// conversation. It is hidden from the user hidden, if any, until its first message. Its gate is
+// there before the commit: members who are connected then get that entry through it, and with
+// it everything after.
 func begin(ctx context.Context, q queries, g *gates, id ConversationID, members []accounts.UserID, roles []MemberRole, hidden accounts.UserID, d Detail) error {
 	g.watch(id, 0)
 	if err := q.insertMembers(ctx, id, members, roles, 1, 0, hidden); err != nil {

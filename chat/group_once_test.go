@@ -89,7 +89,7 @@ func TestCreateGroupOnce(t *testing.T) {
 			"one more": func() (Conversation, error) {
 				return b.CreateGroupOnce(t.Context(), ann, key, "Climbers", []accounts.UserID{ben, eve})
 			},
-			"nobody else": func() (Conversation, error) { return b.CreateGroupOnce(t.Context(), ann, key, "Climbers", nil) },
+			"no other member": func() (Conversation, error) { return b.CreateGroupOnce(t.Context(), ann, key, "Climbers", nil) },
 		} {
 			if _, err := create(); problem.From(err).Code != problem.Conflict {
 				t.Errorf("%s: %v", what, err)

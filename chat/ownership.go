@@ -28,7 +28,7 @@ const (
 // ownershipInterval of what ended that. The handover is in the log like any change of roles.
 
 // AccessChanged hands over the groups that lost their last usable owner, because users were
-// disabled, and those that have a usable member again, because a user was enabled.
+// disabled. So it does with those that have a usable member again, because a user was enabled.
 func (s *Service) AccessChanged(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), handoverTimeout)
 	defer cancel()

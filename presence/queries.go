@@ -25,7 +25,7 @@ type State struct {
 }
 
 // acquainted says that the people v.user_id and u.id share a conversation that is not hidden
-// from the first: nobody is to find out by it who looked at them.
+// from the first, so that it does not reveal who opened it.
 const acquainted = `EXISTS (
     SELECT FROM members a JOIN members b ON b.conversation_id = a.conversation_id AND b.user_id = u.id AND b.until_seq IS NULL
     WHERE a.user_id = v.user_id AND a.until_seq IS NULL

@@ -12,10 +12,10 @@ import (
 var errNoCancel = errors.New("cancel requests are not sent")
 
 // withoutCancelRequests keeps the connection made with c from asking PostgreSQL to cancel what
-// it runs. pgx does that whenever it gives up a connection, and a COMMIT that waits for a
-// synchronous standby answers it by making the transaction visible without having replicated it:
-// after a failover its seq would belong to another message. Abandoned statements end by
-// statement_timeout and lock_timeout instead.
+// it runs, as pgx does whenever it gives up a connection. A COMMIT that waits for a synchronous
+// standby would then become visible without being replicated, and after a failover its seq would
+// belong to another message. Abandoned statements end by statement_timeout and lock_timeout
+// instead; neither ends the wait of a COMMIT.
 //
 // pgx dials for a cancel request as it dials for the connection itself, so this refuses to
 // dial once the connection is there. c must be for one connection alone.
