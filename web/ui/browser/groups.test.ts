@@ -360,7 +360,7 @@ describe('a group', () => {
     await cleo.context().setOffline(false);
     // It may be half a minute before it tries to connect again.
     await cleo.getByText('Ben Okri removed you. Nothing more can be written here.').waitFor({ timeout: 45_000 });
-    await cleo.getByRole('log').getByText('You are not in this conversation any more.').waitFor();
+    await cleo.getByRole('log').getByText('You’re no longer in this conversation.').waitFor();
     await cleo.getByRole('log').getByText('Written on the train').waitFor();
     await said(cleo, 'Ada Lovelace added you'); // earlier than what was held: fetched now
     await shoot(cleo, 'group-removed-away-light');

@@ -462,3 +462,67 @@ describe('what a composer is at', () => {
     expect(composing.editing('c')).toBe(null);
   });
 });
+
+describe('drafts for a person with whom there is no conversation yet', () => {
+  const started = (local: FakeStorage | null, o: { session?: FakeStorage } = {}): Drafts => new Drafts('d:', { local, ...o });
+
+  test('go on in the conversation, also those of pages that were closed', () => {
+    const s = new FakeStorage();
+    s.items = new Map([['d:to-ben', 'hello'], ['d:to-ben:2', 'another tab’s'], ['d:to-benedicta', 'hers']]);
+    const drafts = started(s);
+    drafts.move('to-ben', 'c');
+    expect([...s.items.values()].sort()).toEqual(['another tab’s', 'hello', 'hers']);
+    expect([...s.items.keys()].filter((key) => key.startsWith('d:to-'))).toEqual(['d:to-benedicta']);
+    expect(drafts.get('c').text).toBe('hello');
+    expect(drafts.preview('to-ben')).toBe('');
+    expect(drafts.ids().sort()).toEqual(['c', 'to-benedicta']);
+  });
+
+  test('stay in the composer of the tab they are typed in, beside another draft that the conversation has', () => {
+    const s = new FakeStorage();
+    s.items.set('d:c', 'older');
+    const session = new FakeStorage();
+    const drafts = started(s, { session });
+    drafts.open('to-ben');
+    drafts.change('to-ben', { text: 'being typed' });
+    drafts.move('to-ben', 'c');
+    drafts.open('c');
+    expect(drafts.get('c').text).toBe('being typed');
+    expect([...s.items.values()].sort()).toEqual(['being typed', 'older']);
+    expect(started(s, { session }).get('c').text).toBe('being typed'); // after a reload
+  });
+
+  test('appear in the empty composer of the conversation', () => {
+    const s = new FakeStorage();
+    s.items.set('d:to-ben', 'hello');
+    const drafts = started(s);
+    drafts.open('c');
+    drafts.move('to-ben', 'c');
+    expect(drafts.get('c').text).toBe('hello');
+  });
+
+  test('are moved once by two tabs', () => {
+    const s = new FakeStorage();
+    s.items.set('d:to-ben', 'hello');
+    const [one, two] = [started(s), started(s)];
+    one.move('to-ben', 'c');
+    s.onchange = () => {};
+    two.changed({ key: 'd:c', newValue: 'hello' });
+    two.move('to-ben', 'c');
+    expect([...s.items]).toEqual([['d:c', 'hello']]);
+  });
+
+  test('are not moved while they are being sent', async () => {
+    const s = new FakeStorage();
+    const drafts = started(s);
+    drafts.open('to-ben');
+    drafts.change('to-ben', { text: 'hello' });
+    let keep!: (kept: boolean) => void;
+    const sent = drafts.sent('to-ben', new Promise<boolean>((resolve) => (keep = resolve)));
+    drafts.move('to-ben', 'c');
+    expect(drafts.get('c').text).toBe('');
+    keep(true);
+    await sent;
+    expect(s.items.size).toBe(0);
+  });
+});

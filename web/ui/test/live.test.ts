@@ -63,7 +63,8 @@ beforeEach(async () => {
   live = new Live(me);
 });
 
-afterEach(() => {
+afterEach(async () => {
+  await live.outbox.clear();
   live.stop();
   vi.useRealTimers();
   vi.unstubAllGlobals();
@@ -168,6 +169,57 @@ test('a direct conversation without a message is listed only while it is open or
   expect(listed()).toEqual(['talk', 'group']);
   server.receive({ type: 'entry', data: { ...message(2), conversation_id: 'looked at' } });
   expect(listed()).toContain('looked at');
+});
+
+describe('a person with whom there is no conversation yet', () => {
+  const to = `to-${you}`;
+  const theirs = conversation({ id: 'c', last_seq: 2, members: [{ user_id: me, role: 'member', username: 'me', display_name: 'Me' }, { user_id: you, role: 'member', username: 'you', display_name: 'You' }] });
+
+  beforeEach(() => {
+    server.answer = (f) => (f.type === 'sync' ? missed() : { type: 'reply', data: { conversation_id: 'c', seq: 3, created_at: '' } });
+    live.people.put([{ id: you, username: 'you', display_name: 'You' }]);
+  });
+
+  test('is listed first while something is written or unsent for them, or they are open', async () => {
+    server.list = [conversation({ id: 'talk', last_seq: 2 })];
+    await connected();
+    const listed = (open = ''): string[] => live.listed(open).map((c) => c.id);
+    expect(listed()).toEqual(['talk']);
+    expect(listed(to)).toEqual([to, 'talk']);
+    live.drafts.change(to, { text: 'hel' });
+    expect(listed()).toEqual([to, 'talk']);
+    live.drafts.change(to, { text: '' });
+    expect(listed()).toEqual(['talk']);
+    void live.outbox.enqueue(to, 'hello');
+    expect(listed()).toEqual([to, 'talk']);
+  });
+
+  test('keeps what was written for them when they write first', async () => {
+    server.create = () => new Response('{"code":"not_found","detail":"no"}', { status: 404, headers: { 'Content-Type': 'application/problem+json' } });
+    await connected();
+    live.drafts.change(to, { text: 'half a sentence' });
+    void live.outbox.enqueue(to, 'refused');
+    await vi.waitFor(() => expect(live.pending.get(to)).toMatchObject([{ state: 'failed' }]));
+    server.receive({ type: 'conversation', data: theirs });
+    await vi.waitFor(() => expect(live.pending.get('c')).toMatchObject([{ body: 'refused', state: 'failed' }]));
+    expect(live.drafts.get('c').text).toBe('half a sentence');
+    expect(live.listed('').map((c) => c.id)).toEqual(['c']);
+  });
+
+  test('gets the message although creating the conversation failed while the socket was connected', async () => {
+    let tries = 0;
+    server.create = () => {
+      if (++tries === 1) throw new TypeError('Failed to fetch');
+      return Response.json(theirs);
+    };
+    await connected();
+    void live.outbox.enqueue(to, 'hello');
+    await vi.waitFor(async () => {
+      await vi.advanceTimersByTimeAsync(1_000);
+      expect(server.sent('message.send')).toMatchObject([{ conversation_id: 'c', body: 'hello' }]);
+    });
+    expect(tries).toBe(2);
+  });
 });
 
 test('a conversation whose log went another way is started afresh, and no other one', async () => {

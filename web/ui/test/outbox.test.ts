@@ -513,6 +513,28 @@ describe('the first message to a person', () => {
     expect(new Set(server.calls).size).toBe(1);
   });
 
+  test('follows to the conversation although it was refused before', async () => {
+    begin = async () => {
+      throw new ApiError('not_found', 'There is no such person.');
+    };
+    const { outbox, shown } = tab();
+    await outbox.enqueue('to-ben', 'hello');
+    await vi.waitFor(() => expect(shown.get('to-ben')).toMatchObject([{ state: 'failed' }]));
+    await outbox.move('to-ben', 'c');
+    expect(shown.get('to-ben')).toEqual([]);
+    expect(shown.get('c')).toMatchObject([{ body: 'hello', state: 'failed', detail: 'There is no such person.' }]);
+    expect(await store.all('me')).toMatchObject([{ conversation_id: 'c', state: 'failed' }]);
+  });
+
+  test('does not come back when another tab has sent it meanwhile', async () => {
+    server.connected = false;
+    const { outbox, shown } = tab();
+    await outbox.enqueue('to-ben', 'hello');
+    await store.delete(shown.get('to-ben')![0]!.client_id);
+    await outbox.move('to-ben', 'c');
+    expect(await store.all('me')).toEqual([]);
+  });
+
   test('says so where the conversation is refused, and can be tried again', async () => {
     begin = async () => {
       throw new ApiError('not_found', 'There is no such person.');

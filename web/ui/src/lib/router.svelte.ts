@@ -46,6 +46,11 @@ class Router {
     this.#read();
   }
 
+  /** The page has another path from now on; what lies over it stays. */
+  become(path: string): void {
+    this.go(path + location.search, { replace: true });
+  }
+
   /** Opens a dialog over the page. */
   open(show: Show, of = 0): void {
     if (this.show === show && this.of === of) return;

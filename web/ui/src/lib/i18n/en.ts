@@ -146,7 +146,6 @@ export const en = {
     noneHint: 'Try another spelling, or the username.',
     alone: 'Nobody else is here yet.',
     failed: 'People could not be searched.',
-    hint: '↑ ↓ to choose, Enter to open',
     results: (n: number) => count(n, 'result', 'results'),
   },
 
@@ -207,7 +206,6 @@ export const en = {
     send: 'Send',
     tooLong: (over: number) => `${count(over, 'character', 'characters')} too long. Shorten or split it.`,
     states: { sending: 'Sending', sent: 'Sent', delivered: 'Delivered', read: 'Read' },
-    waiting: 'Waiting for the connection',
     failed: 'Not sent.',
     retry: 'Try again',
     delete: 'Delete',
@@ -215,7 +213,7 @@ export const en = {
     conflict: 'Another message has its place. Send it again.',
     files: 'Files can’t be sent yet.',
     tooLarge: 'Too long. Shorten or split it.',
-    gone: 'You are not in this conversation any more.',
+    gone: 'You’re no longer in this conversation.',
   },
 
   message: {

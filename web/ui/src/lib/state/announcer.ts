@@ -68,6 +68,11 @@ export class Announcer {
     return (this.#announced.get(conversation_id ?? '') ?? 0) >= (seq ?? Infinity);
   }
 
+  /** The server has another log of a conversation: its seqs begin anew. */
+  forget(id: string): void {
+    for (const of of [this.#known, this.#announced, this.#waiting, this.#kept]) of.delete(id);
+  }
+
   /** What was known may never have happened. */
   clear(): void {
     clearTimeout(this.#timer);

@@ -36,6 +36,10 @@ export class Announcing {
     return this.#announcer?.did(p) ?? false;
   }
 
+  forget(id: string): void {
+    this.#do((a) => a.forget(id), false);
+  }
+
   clear(): void {
     this.#do((a) => a.clear(), false);
   }

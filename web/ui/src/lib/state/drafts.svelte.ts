@@ -88,6 +88,8 @@ const items = (s: DraftStorage | null | undefined, prefix: string): [string, str
     .filter((key) => key.startsWith(prefix))
     .map((key) => [key.slice(prefix.length), s!.getItem(key) ?? '']);
 
+const conversationOf = (name: string): string => name.split(':', 1)[0]!;
+
 /** The item that changes when the user signs out: what tabs kept until then is void. */
 const era = '!';
 
@@ -167,6 +169,49 @@ export class Drafts {
   preview(conversation_id: string): string {
     const { text, editing } = this.get(conversation_id);
     return (editing && editing.text !== editing.message.body ? editing.text : text).trim();
+  }
+
+  /** The conversations that have one. */
+  ids(): string[] {
+    return [...new Set([...this.#items.keys(), ...this.#shown.keys()].map(conversationOf))];
+  }
+
+  /** All drafts of a conversation go on in another one. This tab's text stays in its composer. */
+  move(from: string, to: string): void {
+    if (!this.ids().includes(from)) return;
+    this.flush();
+    const [box, leaving] = [this.#boxes.get(from), this.#leaving.has(from)];
+    const mine = encode(this.get(from));
+    const names = [...this.#items.keys()].filter((name) => conversationOf(name) === from && !(leaving && name === box?.name));
+    const raws = new Set([mine, ...names.map((name) => this.#items.get(name)!)].filter((raw) => raw !== null));
+    const occupied = encode(this.#shown.get(to) ?? nothing) !== null;
+    for (const raw of raws) {
+      // Another tab may have moved it.
+      let name = [...this.#items].find(([name, other]) => conversationOf(name) === to && other === raw)?.[0];
+      name ??= this.#items.has(to) ? `${to}:${uuidv7()}` : to;
+      this.#store(name, raw);
+      if (raw !== mine || !box || occupied) continue;
+      this.#boxes.set(to, { name, seen: raw, typed: box.typed });
+      this.#shown.set(to, decode(raw));
+      this.#dirty.add(to);
+    }
+    for (const name of names) this.#store(name, null);
+    if (!leaving) {
+      for (const of of [this.#boxes, this.#shown, this.#dirty]) of.delete(from);
+      this.#o.session?.removeItem(this.#prefix + from);
+    }
+    if (this.#boxes.has(to)) this.open(to);
+  }
+
+  #store(name: string, raw: string | null): void {
+    if (raw === null) this.#items.delete(name);
+    else this.#items.set(name, raw);
+    try {
+      if (raw === null) this.#o.local?.removeItem(this.#prefix + name);
+      else this.#o.local?.setItem(this.#prefix + name, raw);
+    } catch (err) {
+      console.warn('keeping drafts', err); // full or forbidden: they last as long as the page
+    }
   }
 
   change(conversation_id: string, change: Partial<Draft>): void {
@@ -256,7 +301,7 @@ export class Drafts {
     if (name === era) return this.#forget();
     if (raw === null) this.#items.delete(name);
     else this.#items.set(name, raw);
-    const conversation_id = name.split(':', 1)[0]!;
+    const conversation_id = conversationOf(name);
     const box = this.#boxes.get(conversation_id);
     if (!box || box.seen === raw || (box.name ?? name) !== name) return;
     const mine = encode(this.get(conversation_id));

@@ -9,6 +9,15 @@ import type { Person } from './people.svelte';
 /** No colon: drafts put one between a conversation's id and what tells its items apart. */
 const prefix = 'to-';
 
+/** The path that shows a conversation. */
+export const pathOf = (id: string): string => {
+  const user_id = unbegunWith(id);
+  return user_id === null ? `c/${id}` : `to/${user_id}`;
+};
+
+/** The id of the conversation that a path shows; empty for other pages. */
+export const shownId = ([page, id = '']: readonly string[]): string => (page === 'c' ? id : page === 'to' ? unbegunId(id) : '');
+
 export const unbegunId = (user_id: string): string => prefix + user_id;
 
 /** Whom a conversation that does not exist yet is with; null for one that exists. */

@@ -13,7 +13,7 @@ import { Composing } from './composing.svelte';
 import { connection } from './connection.svelte';
 import { Conversations } from './conversations.svelte';
 import { adoptAnswers, Drafts, draftsPrefix, type DraftSent } from './drafts.svelte';
-import { emptyLog, unbegun, unbegunId, unbegunWith } from './first-message';
+import { emptyLog, pathOf, unbegun, unbegunId, unbegunWith } from './first-message';
 import { Log } from './log.svelte';
 import type { Progress } from './marks.svelte';
 import { Outbox } from './outbox';
@@ -51,6 +51,9 @@ function lasting<T>(make: () => T): T {
   });
   return made;
 }
+
+/** A failure of HTTP, for the outbox. The socket may well be connected: then only trying again sets it going. */
+const tryAgain = (e: ApiError): ApiError => (e.code === 'offline' ? new ApiError('unavailable') : e);
 
 /** Everything of one person who is signed in, and the connection that keeps it current. */
 export class Live {
@@ -165,7 +168,7 @@ export class Live {
     });
     this.#tabs.onmessage = ({ data: sent }: MessageEvent<DraftSent | null>) => {
       if (sent) this.drafts.sentElsewhere(sent);
-      void this.outbox.load();
+      void this.#loadOutbox();
     };
     addEventListener('beforeunload', (e) => {
       if (this.outbox.size > 0 && !store.durable) e.preventDefault();
@@ -190,7 +193,7 @@ export class Live {
     connection.down(Date.now());
     this.#socket.start();
     void this.list();
-    void this.outbox.load().then(() => this.outbox.drainAll());
+    void this.#loadOutbox().then(() => this.outbox.drainAll());
   }
 
   stop(): void {
@@ -216,11 +219,15 @@ export class Live {
     this.#socket.wake();
   }
 
-  /** The list to show. A direct conversation without a message is in it only while it is open or has a draft. */
+  /**
+   * The list to show. A direct conversation without a message is in it only while it is open or
+   * something is unsent in it; those that do not exist yet come first.
+   */
   listed(open: string): Conversation[] {
-    return this.conversations.sorted.filter(
-      (c) => c.kind === 'group' || c.last_seq > 1 || c.id === open || this.pending.has(c.id) || this.drafts.get(c.id).text !== '',
-    );
+    const unsent = (id: string): boolean => id === open || this.pending.has(id) || this.drafts.preview(id) !== '';
+    const ids = new Set([open, ...this.pending.keys(), ...this.drafts.ids()].filter((id) => unbegunWith(id) !== null && unsent(id)));
+    const begun = this.conversations.sorted.filter((c) => c.kind === 'group' || c.last_seq > 1 || unsent(c.id));
+    return [...[...ids].flatMap((id) => this.conversation(id) ?? []), ...begun];
   }
 
   /** Fetches the list, once at a time. */
@@ -307,21 +314,36 @@ export class Live {
   /** The path of the conversation with a person, whether it exists or not. */
   pathTo(user_id: string): string {
     const c = this.conversations.direct(user_id);
-    return c ? `c/${c.id}` : `to/${user_id}`;
+    return pathOf(c?.id ?? unbegunId(user_id));
   }
 
-  /** A conversation was begun, here or elsewhere: what was typed for it goes on there. */
-  begun(user_id: string, id: string): void {
-    const from = unbegunId(user_id);
-    const { text } = this.drafts.get(from);
-    if (text !== '' && this.drafts.get(id).text === '') this.drafts.change(id, { text });
-    this.drafts.change(from, { text: '' });
+  /** A conversation was begun, here or elsewhere: what was written for it before goes on in it. */
+  #begun({ id, kind, members }: Conversation): void {
+    if (kind !== 'direct') return;
+    for (const { user_id } of members) {
+      if (user_id === this.me) continue;
+      const from = unbegunId(user_id);
+      this.drafts.move(from, id);
+      if (this.pending.has(from)) void this.outbox.move(from, id).catch(asApiError);
+    }
+  }
+
+  async #loadOutbox(): Promise<void> {
+    await this.outbox.load();
+    for (const id of this.pending.keys()) {
+      const c = this.conversations.direct(unbegunWith(id) ?? '');
+      if (c) this.#begun(c);
+    }
   }
 
   async #openDirect(user_id: string): Promise<string> {
-    const c = this.conversations.direct(user_id) ?? (await http.openDirect(user_id));
-    this.#put(c);
-    return c.id;
+    try {
+      const c = this.conversations.direct(user_id) ?? (await http.openDirect(user_id));
+      this.#put(c);
+      return c.id;
+    } catch (err) {
+      throw tryAgain(asApiError(err));
+    }
   }
 
   /** Creates a group and gives its id; with the same client_id, title and members the same one. */
@@ -358,8 +380,7 @@ export class Live {
     const roster = this.roster(id);
     await roster.want();
     if (!roster.error) return named(body, roster.people);
-    // The socket may well be there, so that nothing would set the outbox going again.
-    throw roster.error.code === 'offline' ? new ApiError('unavailable') : roster.error;
+    throw tryAgain(roster.error);
   }
 
   async #hello(hello: Hello): Promise<void> {
@@ -441,6 +462,7 @@ export class Live {
     for (const id of missed.reset ?? []) {
       this.#logs.get(id)?.forget();
       this.conversations.forget(id);
+      this.announcer.forget(id);
       delete held[id];
     }
     const told = new Set(missed.conversations.map((c) => c.id));
@@ -469,6 +491,7 @@ export class Live {
   #put(c: Conversation): void {
     this.conversations.put(c);
     this.people.put(c.members.map((m) => ({ ...m, id: m.user_id })));
+    this.#begun(c);
     // All of it, although only the last message may be here: a notification is owed while
     // something is not delivered, and the list tells what one would, the last message and
     // how many are unread. The rest is fetched when the conversation is opened.

@@ -144,7 +144,7 @@ export class Outbox {
       try {
         const begun = this.#o.begin?.(conversation_id);
         if (begun) {
-          await this.#move(conversation_id, await begun);
+          await this.move(conversation_id, await begun);
           return;
         }
         const sent = await this.#o.send(item);
@@ -167,11 +167,14 @@ export class Outbox {
     }
   }
 
-  /** Moves what is queued, in its order, to the conversation that now exists. */
-  async #move(from: string, to: string): Promise<void> {
-    for (const { client_id, conversation_id } of await this.#o.store.all(this.#o.user_id)) {
+  /** Moves what is queued or was refused, in its order, to the conversation that now exists. */
+  async move(from: string, to: string): Promise<void> {
+    const stored = new Set((await this.#o.store.all(this.#o.user_id)).map((i) => i.client_id));
+    const items = [...this.#items.values()].filter((i) => i.conversation_id === from).sort(byPosition);
+    for (const { client_id } of items) {
       const item = this.#items.get(client_id);
-      if (conversation_id === from && item) await this.#keep({ ...item, conversation_id: to });
+      // Another tab may have sent it: what is no longer stored is not stored again.
+      if (item && (stored.has(client_id) || this.#ahead.has(client_id))) await this.#keep({ ...item, conversation_id: to });
     }
     this.#changed(from);
     this.drain(to);
