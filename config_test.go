@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,7 +15,8 @@ import (
 // command runs Parley's command line with an environment and an input of the test's own.
 func command(env []string, stdin string, args ...string) (status int, stdout, stderr string) {
 	var out, complaints bytes.Buffer
-	p := &program{env: env, stdin: strings.NewReader(stdin), stdout: &out, stderr: &complaints}
+	p := &program{env: env, stdin: strings.NewReader(stdin), stdout: &out, stderr: &complaints,
+		leaveRoot: func(context.Context, *config, *slog.Logger, bool) error { return asWeAre() }}
 	status = p.run(args)
 	return status, out.String(), complaints.String()
 }

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
-	"os"
 
 	"parley/store"
 )
@@ -29,10 +27,6 @@ func openDatabase(ctx context.Context, cfg *config, log *slog.Logger, beside boo
 		running := false
 		var err error
 		if beside {
-			// Not made here: in the wrong working directory it would be another Parley's.
-			if _, err := os.Stat(cfg.DataDir); errors.Is(err, fs.ErrNotExist) {
-				return nil, fmt.Errorf("there is no data directory %s; say with --data-dir or PARLEY_DATA_DIR where it is, or start the server first", cfg.DataDir)
-			}
 			if url, running, err = store.FindBuiltin(cfg.DataDir); err != nil {
 				return nil, fmt.Errorf("look for a running server: %w", err)
 			}

@@ -2,7 +2,7 @@
 // inside.
 //
 // This package wires the others together and is the command line. main.go has the
-// commands, config.go and settings.go the configuration, app.go the wiring, serve.go the
+// commands, root.go what root does before it is an ordinary user, config.go and settings.go the configuration, app.go the wiring, serve.go the
 // life of the server, user.go the work on accounts.
 package main
 
@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"os"
 	"reflect"
@@ -30,6 +31,8 @@ type program struct {
 	stdin  io.Reader
 	stdout io.Writer // for what the operator asked for
 	stderr io.Writer // for the log and complaints
+	// leaveRoot gives up root's rights before the database is opened.
+	leaveRoot func(ctx context.Context, cfg *config, log *slog.Logger, makeDataDir bool) error
 }
 
 type commandLine struct {
@@ -42,7 +45,7 @@ type commandLine struct {
 }
 
 func main() {
-	p := &program{env: os.Environ(), stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
+	p := &program{env: os.Environ(), stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, leaveRoot: leaveRoot}
 	os.Exit(p.run(os.Args[1:]))
 }
 

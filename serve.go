@@ -40,7 +40,7 @@ func (serveCommand) Run(p *program, cfg *config) error {
 	if cfg.PushAllowPrivate {
 		log.Warn("push services may be at private addresses: everybody signed in can make this server call them")
 	}
-	s, err := startServer(ctx, cfg, log)
+	s, err := startServer(ctx, cfg, log, func() error { return p.leaveRoot(ctx, cfg, log, true) })
 	if err != nil && ctx.Err() != nil { // so that is why
 		log.Info("stopped before it was ready")
 		log.Debug("the start was cut off", "err", err)
@@ -70,11 +70,16 @@ type server struct {
 }
 
 // startServer starts everything but the answering of requests: that is run's.
-func startServer(ctx context.Context, cfg *config, log *slog.Logger) (*server, error) {
-	// First, because a port in use is the most common mistake.
+// bound is called as soon as the port is bound, before anything else.
+func startServer(ctx context.Context, cfg *config, log *slog.Logger, bound func() error) (*server, error) {
+	// First, because a port in use is the most common mistake, and one below 1024 may be
+	// root's alone.
 	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("serve on %s: %w", cfg.Listen, err)
+	}
+	if err := bound(); err != nil {
+		return nil, errors.Join(err, ln.Close())
 	}
 	db, err := openDatabase(ctx, cfg, log, false)
 	if err != nil {

@@ -47,6 +47,9 @@ func (s *testServer) stop() error {
 	return s.done()
 }
 
+// asWeAre lets a server in the test's own process keep the rights of the test.
+func asWeAre() error { return nil }
+
 // startTest starts a server as serve does.
 func startTest(t *testing.T, change func(*config)) *testServer {
 	t.Helper()
@@ -57,7 +60,7 @@ func startTest(t *testing.T, change func(*config)) *testServer {
 	if err := cfg.check(); err != nil {
 		t.Fatal(err)
 	}
-	s, err := startServer(t.Context(), cfg, slog.New(slog.DiscardHandler))
+	s, err := startServer(t.Context(), cfg, slog.New(slog.DiscardHandler), asWeAre)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -360,7 +363,7 @@ func TestStartFails(t *testing.T) {
 		if err := cfg.check(); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := startServer(t.Context(), cfg, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := startServer(t.Context(), cfg, slog.New(slog.DiscardHandler), asWeAre); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

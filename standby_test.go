@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -14,28 +15,44 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"parley/store"
+	"parley/store/storetest"
 )
 
 // builtinServer starts a server with a PostgreSQL of its own, and connects to that as its admin.
 func builtinServer(t *testing.T) (*testServer, *pgx.Conn) {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "parley-standby-*") // t.TempDir's is closed to PostgreSQL's user
-	if err = errors.Join(err, os.Chmod(dir, 0o755)); err != nil {
+	dir := openDir(t)
+	postgres, err := storetest.Start(t.Context(), filepath.Join(dir, "data"), 100, t.Output())
+	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	s := startTest(t, func(c *config) { c.DatabaseURL, c.DataDir = "", dir+"/data" })
-	url, running, err := store.FindBuiltin(s.cfg.DataDir)
-	if err != nil || !running {
-		t.Fatalf("running %v, %v", running, err)
-	}
-	admin, err := pgx.Connect(t.Context(), url)
+	t.Cleanup(func() {
+		if err := postgres.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	s := startTest(t, func(c *config) { c.DatabaseURL = postgres.URL() })
+	admin, err := pgx.Connect(t.Context(), postgres.URL())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = admin.Close(context.Background()) })
 	return s, admin
+}
+
+// openDir is a temporary directory that other users can enter, as t.TempDir's is not.
+func openDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "parley-main-*")
+	if err = errors.Join(err, os.Chmod(dir, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
 }
 
 // standbys sets whom commits wait for.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"strings"
@@ -35,6 +36,15 @@ func withAccounts(p *program, cfg *config, do func(context.Context, *accounts.Se
 		quiet.LogLevel = "warn"
 	}
 	log := quiet.logger(p)
+	if cfg.DatabaseURL == "" {
+		// Not made here: in the wrong working directory it would be another Parley's.
+		if _, err := os.Stat(cfg.DataDir); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("there is no data directory %s; set --data-dir or PARLEY_DATA_DIR, or start the server first", cfg.DataDir)
+		}
+	}
+	if err := p.leaveRoot(ctx, cfg, log, false); err != nil {
+		return err
+	}
 	db, err := openDatabase(ctx, cfg, log, true)
 	if err != nil {
 		return err

@@ -7,10 +7,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"parley/parleytest"
-	"parley/store"
 )
 
 // cost is what had been used at a moment, since the processes began.
@@ -65,13 +62,9 @@ const selectWritten = `
 SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint, (pg_current_wal_insert_lsn() - '0/0')::bigint`
 
 func (w *world) written(ctx context.Context) (n written, err error) {
-	url, running, err := store.FindBuiltin(w.server.DataDir())
-	if err != nil || !running {
-		return n, fmt.Errorf("find the server's database: running %t: %w", running, err)
-	}
-	conn, err := pgx.Connect(ctx, url)
+	conn, err := parleytest.ConnectDatabase(ctx, w.server.DataDir())
 	if err != nil {
-		return n, fmt.Errorf("connect to the server's database: %w", err)
+		return n, err
 	}
 	defer func() { _ = conn.Close(ctx) }()
 	if err := conn.QueryRow(ctx, selectWritten).Scan(&n.transactions, &n.log); err != nil {

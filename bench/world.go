@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"parley/parleytest"
-	"parley/store"
 )
 
 // world is the server under load and the people on it, kept over all runs: making a
@@ -72,9 +71,9 @@ func (w *world) startOthers(ctx context.Context, binary string) error {
 	if w.o.replicas == 1 {
 		return nil
 	}
-	url, running, err := store.FindBuiltin(w.server.DataDir())
-	if err != nil || !running {
-		return fmt.Errorf("find the server's database: running %t: %w", running, err)
+	url, err := parleytest.DatabaseURL(w.server.DataDir())
+	if err != nil {
+		return err
 	}
 	for range w.o.replicas - 1 {
 		s, err := parleytest.Start(ctx, parleytest.Config{Binary: binary, Env: []string{pushHere, "DATABASE_URL=" + url}})

@@ -2,8 +2,8 @@ package faults
 
 import (
 	"context"
+	"io"
 	"io/fs"
-	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -14,15 +14,15 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"parley/parleytest"
-	"parley/store"
+	"parley/store/storetest"
 )
 
 // database is a PostgreSQL of the test's own, which replicas reach by DATABASE_URL.
 type database struct {
-	t   *testing.T
-	cfg store.BuiltinConfig
-	srv *store.Builtin // nil while it is away, and where a Parley runs it
-	url string
+	t       *testing.T
+	dataDir string
+	srv     *storetest.Server // nil while it is away, and where a Parley runs it
+	url     string
 }
 
 // newDatabase starts one in a directory; in a new temporary one if dir is empty.
@@ -39,20 +39,18 @@ func newDatabase(ctx context.Context, t *testing.T, dir string) *database {
 			}
 		})
 	}
-	// As root the server runs as another user, who has to get in.
+	// Where the test is root's, the server is an ordinary user's, who has to get in.
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	db := &database{t: t, cfg: store.BuiltinConfig{
-		DataDir: filepath.Join(dir, "data"), Logger: slog.New(slog.DiscardHandler),
-	}}
+	db := &database{t: t, dataDir: filepath.Join(dir, "data")}
 	t.Cleanup(func() {
-		if b, err := os.ReadFile(filepath.Join(db.cfg.DataDir, "postgres.log")); err == nil && t.Failed() {
+		if b, err := os.ReadFile(filepath.Join(db.dataDir, "postgres.log")); err == nil && t.Failed() {
 			t.Logf("the database's log ends:\n%s", b[max(0, len(b)-4<<10):])
 		}
 		if db.srv != nil {
 			db.signal(syscall.SIGCONT)
-			if err := db.srv.Stop(context.Background()); err != nil {
+			if err := db.srv.Stop(); err != nil {
 				t.Error(err)
 			}
 		}
@@ -64,11 +62,11 @@ func newDatabase(ctx context.Context, t *testing.T, dir string) *database {
 // builtinOf is the database that a Parley runs.
 func builtinOf(t *testing.T, s *parleytest.Server) *database {
 	t.Helper()
-	url, running, err := store.FindBuiltin(s.DataDir())
-	if err != nil || !running {
-		t.Fatalf("find the built-in database: %v", err)
+	url, err := parleytest.DatabaseURL(s.DataDir())
+	if err != nil {
+		t.Fatal(err)
 	}
-	return &database{t: t, cfg: store.BuiltinConfig{DataDir: s.DataDir()}, url: url}
+	return &database{t: t, dataDir: s.DataDir(), url: url}
 }
 
 // socket is the path of the server's Unix socket.
@@ -81,21 +79,19 @@ func (db *database) socket() string {
 }
 
 // takeAway ends the server the hard way: every session is cut.
-func (db *database) takeAway(ctx context.Context) {
+func (db *database) takeAway() {
 	db.t.Helper()
-	ctx, cancel := context.WithCancel(ctx)
-	cancel() // no time for an orderly end
-	_ = db.srv.Stop(ctx)
+	db.srv.Abandon()
 	db.srv = nil
-	if pid, err := parleytest.PostgresPID(db.cfg.DataDir); err == nil {
-		db.t.Fatalf("the database still runs as %d", pid)
+	if err := parleytest.EndPostgres(db.dataDir); err != nil {
+		db.t.Fatal(err)
 	}
 }
 
 func (db *database) bringBack(ctx context.Context) {
 	db.t.Helper()
 	var err error
-	if db.srv, err = store.StartBuiltin(ctx, db.cfg); err != nil {
+	if db.srv, err = storetest.Start(ctx, db.dataDir, 100, io.Discard); err != nil {
 		db.t.Fatal(err)
 	}
 	db.url = db.srv.URL()
@@ -105,7 +101,7 @@ func (db *database) bringBack(ctx context.Context) {
 func (db *database) pid() int {
 	db.t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		pid, err := parleytest.PostgresPID(db.cfg.DataDir)
+		pid, err := parleytest.PostgresPID(db.dataDir)
 		if err == nil {
 			return pid
 		}
@@ -135,7 +131,7 @@ func (db *database) signal(sig syscall.Signal) {
 func (db *database) connect(ctx context.Context) *pgx.Conn {
 	db.t.Helper()
 	for {
-		conn, err := pgx.Connect(ctx, db.url)
+		conn, err := db.dial(ctx)
 		if err == nil {
 			return conn
 		}
@@ -144,6 +140,13 @@ func (db *database) connect(ctx context.Context) *pgx.Conn {
 		}
 		sleep(ctx, 20*time.Millisecond)
 	}
+}
+
+func (db *database) dial(ctx context.Context) (*pgx.Conn, error) {
+	if db.srv == nil { // it accepts only the user of the Parley that runs it
+		return parleytest.ConnectDatabase(ctx, db.dataDir)
+	}
+	return pgx.Connect(ctx, db.url)
 }
 
 // exec runs a statement and gives the rows' first column, as text.

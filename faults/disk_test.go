@@ -124,7 +124,7 @@ func (d *disk) cutPower(ctx context.Context, w *world, _ randomness) time.Durati
 		w.t.Fatalf("stop the disk: %v", err)
 	}
 	cut := w.now()
-	w.db.takeAway(ctx)
+	w.db.takeAway()
 	d.unmount()
 	d.remount()
 	w.db.bringBack(ctx)

@@ -22,7 +22,7 @@ func outage(ctx context.Context, t *testing.T, tr *trial) {
 		d = 20 * time.Second
 	}
 	w.repeat(ctx, tr, func(ctx context.Context, w *world, _ randomness) time.Duration {
-		w.db.takeAway(ctx)
+		w.db.takeAway()
 		w.duringOutage(ctx, tr, d)
 		w.db.bringBack(ctx)
 		w.settled(ctx, w.now())

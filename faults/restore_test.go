@@ -23,10 +23,10 @@ func restored(ctx context.Context, t *testing.T, tr *trial) {
 }
 
 func restoreBackup(ctx context.Context, w *world, _ randomness) time.Duration {
-	data := filepath.Join(w.db.cfg.DataDir, "postgres")
-	backup := filepath.Join(w.db.cfg.DataDir, "backup")
+	data := filepath.Join(w.db.dataDir, "postgres")
+	backup := filepath.Join(w.db.dataDir, "backup")
 	backedUp := w.now()
-	w.db.takeAway(ctx)
+	w.db.takeAway()
 	w.must(os.RemoveAll(backup))
 	w.must(copyTree(data, backup))
 	w.db.bringBack(ctx)
@@ -37,7 +37,7 @@ func restoreBackup(ctx context.Context, w *world, _ randomness) time.Duration {
 	for _, r := range w.replicas {
 		w.must(r.Kill())
 	}
-	w.db.takeAway(ctx)
+	w.db.takeAway()
 	w.must(os.RemoveAll(data))
 	w.must(copyTree(backup, data))
 	w.db.bringBack(ctx)

@@ -18,6 +18,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"parley/privilege/privilegetest"
 )
 
 // Config says how to run the server.
@@ -69,13 +71,12 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 }
 
 func (s *Server) prepare(ctx context.Context) error {
-	// Started as root, Parley runs PostgreSQL as an ordinary user, who has to get in.
-	if err := os.Chmod(s.root, 0o755); err != nil {
-		return fmt.Errorf("open the server's directory: %w", err)
-	}
 	var err error
 	if s.log, err = os.Create(filepath.Join(s.root, "server.log")); err != nil {
 		return fmt.Errorf("make the server's log: %w", err)
+	}
+	if err := GiveToUser(s.root); err != nil {
+		return err
 	}
 	if s.addr = s.cfg.Addr; s.addr == "" {
 		if s.addr, err = freeAddr(ctx); err != nil {
@@ -83,6 +84,19 @@ func (s *Server) prepare(ctx context.Context) error {
 		}
 	}
 	return s.Run(ctx)
+}
+
+// GiveToUser gives root's directory to an ordinary user, whom a Parley that root starts
+// with its data in there becomes. Without root's rights it does nothing.
+func GiveToUser(dir string) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	user := privilegetest.User()
+	if err := os.Chown(dir, user.UID, user.GID); err != nil {
+		return fmt.Errorf("give the server's directory to an ordinary user: %w", err)
+	}
+	return nil
 }
 
 // freeAddr finds a port to which a client's own end of a connection is never bound: the

@@ -11,8 +11,6 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 )
 
 const (
@@ -32,6 +30,7 @@ type BuiltinConfig struct {
 	DataDir        string       // Parley's data directory; made if it does not exist
 	Logger         *slog.Logger // nil: slog.Default()
 	MaxConnections int          // most connections the server accepts; 0: 100
+	Users          []string     // system users who can connect beside the one that runs the server
 }
 
 // Builtin is a running private PostgreSQL server. If its process dies it is started
@@ -45,12 +44,15 @@ type Builtin struct {
 	once    sync.Once
 }
 
-// DefaultDataDir is where data goes if nobody says otherwise: /var/lib/parley for root,
-// else the folder data in the working directory. Root needs a place that the
-// unprivileged user who runs PostgreSQL can enter, which a checkout or a home may not be.
+// rootDataDir is a place that the user whom root's Parley becomes can enter, as a checkout
+// or a home may not be.
+const rootDataDir = "/var/lib/parley"
+
+// DefaultDataDir is where data goes without a setting: /var/lib/parley for root, else the
+// folder data in the working directory.
 func DefaultDataDir() string {
 	if os.Geteuid() == 0 {
-		return "/var/lib/parley"
+		return rootDataDir
 	}
 	return "data"
 }
@@ -61,9 +63,8 @@ func DefaultDataDir() string {
 // if it cannot be used, the error says why. A server left running by a Parley that was
 // killed is taken over. The directory stays locked against a second Parley until Stop.
 //
-// As root it runs the server as another user: the owner of the data if it has one, or
-// the owner of the data directory unless that is root, or else the first of parley,
-// postgres and nobody that exists.
+// The server runs as the user of this process, which must not be root, and accepts only
+// connections of that user and of BuiltinConfig.Users.
 func StartBuiltin(ctx context.Context, cfg BuiltinConfig) (*Builtin, error) {
 	dir, err := openDataDir(cfg.DataDir)
 	if err != nil {
@@ -84,15 +85,15 @@ func (d *dataDir) start(ctx context.Context, cfg BuiltinConfig) (_ *Builtin, err
 	}
 	lock, err := d.acquire()
 	if err != nil {
-		return nil, d.explain(err)
+		return nil, explain(d.root, err)
 	}
 	defer func() {
 		if err != nil {
 			_ = lock.Close() // the first error is the one that counts
-			err = d.explain(err)
+			err = explain(d.root, err)
 		}
 	}()
-	srv, err := d.prepare(ctx, logger, cfg.MaxConnections)
+	srv, err := d.prepare(ctx, logger, cfg.MaxConnections, cfg.Users)
 	if err != nil {
 		return nil, err
 	}
@@ -169,8 +170,8 @@ func (b *Builtin) supervise(proc *process) {
 }
 
 // FindBuiltin tells how to connect to the built-in server of a data directory if a
-// running Parley has one there, for commands used beside it. It takes the rights of the
-// user who runs that server, or root's.
+// running Parley has one there, for commands used beside it. It takes the user who runs
+// that server.
 func FindBuiltin(dataDir string) (url string, running bool, err error) {
 	root, err := filepath.Abs(dataDir)
 	if err != nil {
@@ -182,7 +183,7 @@ func FindBuiltin(dataDir string) (url string, running bool, err error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return "", false, nil
 	case errors.Is(err, fs.ErrPermission):
-		return "", false, fmt.Errorf("the data directory %s belongs to another user; run this as %s or as root: %w", root, ownerName(data), err)
+		return "", false, fmt.Errorf("the data directory %s belongs to another user; run this as %s or as root: %w", root, ownerOf(data), err)
 	case err != nil:
 		return "", false, err
 	}
@@ -195,7 +196,7 @@ func FindBuiltin(dataDir string) (url string, running bool, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), connectTimeout)
 	defer cancel()
 	url = socketURL(pf.socketDir, databaseName)
-	conn, err := pgx.Connect(ctx, url)
+	conn, err := connectURL(ctx, url)
 	if err != nil {
 		return "", true, fmt.Errorf("connect to the built-in PostgreSQL server that is running in %s: %w", root, err)
 	}
@@ -204,6 +205,6 @@ func FindBuiltin(dataDir string) (url string, running bool, err error) {
 
 // socketURL names a database on a server that listens in a directory.
 func socketURL(dir, database string) string {
-	u := url.URL{Scheme: "postgres", User: url.User(roleName), Path: "/" + database, RawQuery: url.Values{"host": {dir}}.Encode()}
+	u := url.URL{Scheme: "postgres", User: url.User(roleName), Path: "/" + database, RawQuery: "host=" + url.PathEscape(dir)} // a + would not be a space
 	return u.String()
 }

@@ -73,11 +73,6 @@ func (d *dataDir) findBinaries(ctx context.Context, major int, logger *slog.Logg
 			return bin, nil
 		}
 	}
-	if d.user.switched {
-		if err := d.user.blocked(d.root); err != nil {
-			return binaries{}, err
-		}
-	}
 	what := "PostgreSQL 15 or later"
 	if major != 0 {
 		what = fmt.Sprintf("PostgreSQL %d, which made the database in %s,", major, d.data())
@@ -91,13 +86,13 @@ func (d *dataDir) findBinaries(ctx context.Context, major int, logger *slog.Logg
 	}, problems...)...)
 }
 
-// identify runs the server's binary as the server's user to learn its version, which
-// also shows that it runs here at all and that the user can get to it.
+// identify runs the server's binary to learn its version, which also shows that it runs
+// here at all.
 func (d *dataDir) identify(ctx context.Context, bin binaries) (binaries, error) {
 	if _, err := os.Stat(filepath.Join(bin.dir, "initdb")); err != nil {
 		return bin, fmt.Errorf("use PostgreSQL in %s: %w", bin.dir, err)
 	}
-	out, err := d.user.run(ctx, bin, d.root, "postgres", "--version")
+	out, err := bin.run(ctx, d.root, "postgres", "--version")
 	if err != nil {
 		return bin, fmt.Errorf("use PostgreSQL in %s: %w %s", bin.dir, err, out)
 	}
@@ -196,9 +191,6 @@ func (d *dataDir) unpack(logger *slog.Logger) (binaries, error) {
 		err = errors.New("the packed archive is damaged")
 	}
 	if err == nil {
-		err = d.handOver(parent)
-	}
-	if err == nil {
 		err = syncTree(staging)
 	}
 	if err == nil {
@@ -212,18 +204,6 @@ func (d *dataDir) unpack(logger *slog.Logger) (binaries, error) {
 		return binaries{}, fmt.Errorf("unpack PostgreSQL: %w", err)
 	}
 	return bin, nil
-}
-
-// handOver gives what root wrote to the owner of the data directory, who may run the
-// next Parley on it. Where that is root, the binaries stay root's.
-func (d *dataDir) handOver(dir string) error {
-	info, err := os.Stat(d.root)
-	if err != nil || ownerOf(info) != d.user.uid || !d.user.switched {
-		return err
-	}
-	return filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
-		return errors.Join(err, d.user.own(path))
-	})
 }
 
 // extract writes a zstd tar of folders, files and relative links below dir, readable by

@@ -2,8 +2,6 @@ package store
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,6 +11,10 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"parley/privilege"
 )
 
 // dataDir is Parley's data directory, as far as the built-in server is concerned:
@@ -21,11 +23,10 @@ import (
 //	postgres/       PostgreSQL's own data, made by initdb, never deleted from here
 //	postgres.new-*/ the same while initdb is at it; worth nothing until it is renamed
 //	postgres-bin/   the unpacked binaries, a folder for each build of them
-//	postgres-run/   the socket, unless this path is too long for one
+//	postgres-run/   the socket
 //	postgres.log    what the server prints, and postgres.log.1 before that
 type dataDir struct {
 	root      string
-	user      serverUser
 	packed    fs.FS           // where pgpack's archive is, if this build has one
 	installed func() []string // folders to look for PostgreSQL in otherwise
 }
@@ -33,62 +34,98 @@ type dataDir struct {
 func (d *dataDir) path(name string) string { return filepath.Join(d.root, name) }
 func (d *dataDir) data() string            { return d.path("postgres") }
 
-// openDataDir makes the directory if need be and finds the user to run the server as.
+// openDataDir makes the directory if need be.
 func openDataDir(root string) (*dataDir, error) {
 	if root == "" {
 		return nil, errors.New("no data directory given")
+	}
+	if os.Geteuid() == 0 {
+		return nil, errors.New("PostgreSQL does not run as root, and neither does what starts it")
 	}
 	root, err := filepath.Abs(root)
 	if err != nil {
 		return nil, fmt.Errorf("resolve data directory: %w", err)
 	}
-	if strings.ContainsAny(root, "\"'$`\\\n") {
-		return nil, fmt.Errorf("the data directory %q has a quote, a dollar sign, a backslash or a line break in its path, which PostgreSQL's tools do not take; choose another", root)
-	}
-	mode := fs.FileMode(0o700)
-	if os.Geteuid() == 0 {
-		mode = 0o711 // the server's user passes through; what is inside is private by itself
+	if strings.ContainsAny(root, "\"'$`\\\n,") {
+		return nil, fmt.Errorf("the data directory %q has a quote, a comma, a dollar sign, a backslash or a line break in its path, which PostgreSQL's tools do not take; choose another", root)
 	}
 	if _, err := os.Stat(root); errors.Is(err, fs.ErrNotExist) {
-		if err := os.MkdirAll(filepath.Dir(root), 0o755); err != nil {
-			return nil, fmt.Errorf("make data directory: %w", err)
-		}
-		if err := errors.Join(os.Mkdir(root, mode), os.Chmod(root, mode)); err != nil { // whatever the umask
-			return nil, fmt.Errorf("make data directory: %w", err)
+		if err := makeDataDir(root); err != nil {
+			return nil, explain(root, err)
 		}
 	}
 	// PostgreSQL reports its paths resolved; ours must compare equal.
-	if root, err = filepath.EvalSymlinks(root); err != nil {
-		return nil, fmt.Errorf("resolve data directory: %w", err)
-	}
-	user, err := findServerUser(root)
+	resolved, err := filepath.EvalSymlinks(root)
 	if err != nil {
-		return nil, err
+		return nil, explain(root, fmt.Errorf("resolve data directory: %w", err))
 	}
-	return &dataDir{root, user, pgdist, installed}, nil
+	return &dataDir{resolved, pgdist, installed}, nil
+}
+
+// makeDataDir makes a directory that only its owner can enter, and the way to it.
+func makeDataDir(root string) error {
+	if err := os.MkdirAll(filepath.Dir(root), 0o755); err != nil {
+		return fmt.Errorf("make data directory: %w", err)
+	}
+	if err := errors.Join(os.Mkdir(root, 0o700), os.Chmod(root, 0o700)); err != nil { // whatever the umask
+		return fmt.Errorf("make data directory: %w", err)
+	}
+	return nil
 }
 
 // explain adds what is behind an error of starting the server, where that shows only
 // from outside.
-func (d *dataDir) explain(err error) error {
+func explain(root string, err error) error {
 	var disk syscall.Statfs_t
 	full := errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) ||
 		strings.Contains(err.Error(), "No space left on device") // in what PostgreSQL printed
-	if !full && syscall.Statfs(d.root, &disk) == nil {
+	if !full && syscall.Statfs(root, &disk) == nil {
 		full = disk.Bavail*uint64(disk.Bsize) < 1<<20
 	}
 	switch {
 	case full:
-		return fmt.Errorf("there is no room left on the disk that holds the data directory %s: %w", d.root, err)
+		return fmt.Errorf("there is no room left on the disk that holds the data directory %s: %w", root, err)
 	case errors.Is(err, syscall.EROFS):
-		return fmt.Errorf("the data directory %s is on a disk that can only be read: %w", d.root, err)
-	case errors.Is(err, syscall.EPERM) && d.user.switched:
-		return fmt.Errorf("PostgreSQL does not run as root, and this root may not start it as %s (a container without that right?); run Parley as an ordinary user: %w", d.user.name, err)
-	case errors.Is(err, fs.ErrPermission) && !d.user.switched && ownerName(d.root) != d.user.name:
-		return fmt.Errorf("the data directory %s belongs to %s, and Parley runs as %s; run it as the owner, or give it a data directory of its own: %w", d.root, ownerName(d.root), d.user.name, err)
+		return fmt.Errorf("the data directory %s is on a disk that can only be read: %w", root, err)
+	case !errors.Is(err, fs.ErrPermission):
+		return err
+	}
+	user := privilege.Current()
+	if closed := closedFolder(root); closed != "" {
+		return fmt.Errorf("Parley runs as %s, who cannot enter %s; choose another data directory (the usual one for root is %s), or let others enter that folder (chmod o+x): %w", user, closed, rootDataDir, err) //nolint:revive,staticcheck // a name
+	}
+	if owner := ownerOf(root); owner.UID != user.UID {
+		return fmt.Errorf("the data directory %s belongs to %s, and Parley runs as %s; start it as the owner or as root, or give it a data directory of its own: %w", root, owner, user, err)
 	}
 	return err
 }
+
+// closedFolder is the outermost folder on the way to path that this process cannot enter,
+// "" if there is none.
+func closedFolder(path string) string {
+	if parent := filepath.Dir(path); parent != path {
+		if closed := closedFolder(parent); closed != "" {
+			return closed
+		}
+	}
+	if unix.Access(path, unix.X_OK) != nil && ownerOf(path).UID != os.Geteuid() {
+		if info, err := os.Lstat(path); err == nil && info.IsDir() {
+			return path
+		}
+	}
+	return ""
+}
+
+// ownerOf is the owner of path, or of the nearest parent that can be looked at.
+func ownerOf(path string) privilege.User {
+	for ; ; path = filepath.Dir(path) {
+		if info, err := os.Lstat(path); err == nil {
+			return privilege.ByID(uidOf(info))
+		}
+	}
+}
+
+func uidOf(info fs.FileInfo) int { return int(info.Sys().(*syscall.Stat_t).Uid) }
 
 // acquire locks the directory against a second Parley. The kernel drops the lock with
 // the process, however it ends; the server does not inherit it.
@@ -109,7 +146,7 @@ func (d *dataDir) acquire() (*os.File, error) {
 		}
 		return nil, fmt.Errorf("lock data directory %s: %w", d.root, err)
 	}
-	err = errors.Join(d.user.own(f.Name()), f.Truncate(0))
+	err = f.Truncate(0)
 	if err == nil {
 		_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	}
@@ -120,7 +157,7 @@ func (d *dataDir) acquire() (*os.File, error) {
 }
 
 // prepare finds or makes everything the server needs, short of starting it.
-func (d *dataDir) prepare(ctx context.Context, logger *slog.Logger, maxConnections int) (*server, error) {
+func (d *dataDir) prepare(ctx context.Context, logger *slog.Logger, maxConnections int, users []string) (*server, error) {
 	major, err := d.dataVersion()
 	if err != nil {
 		return nil, err
@@ -135,7 +172,13 @@ func (d *dataDir) prepare(ctx context.Context, logger *slog.Logger, maxConnectio
 			return nil, err
 		}
 	}
-	socketDir, err := d.socketDir()
+	if _, err := os.Lstat(filepath.Join(d.data(), "global", "pg_control")); errors.Is(err, fs.ErrNotExist) {
+		return nil, unfitData(d.data(), "it has no global/pg_control, so it is no complete PostgreSQL data directory")
+	}
+	socketDir, err := d.makeSocketDir()
+	if err == nil {
+		err = d.writeAccess(users)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -155,8 +198,8 @@ func (d *dataDir) dataVersion() (int, error) {
 	if !info.IsDir() {
 		return 0, unfitData(data, "it is not a directory")
 	}
-	if owner := ownerOf(info); owner != d.user.uid {
-		return 0, unfitData(data, fmt.Sprintf("it belongs to %s, but PostgreSQL is to run as %s", ownerName(data), d.user.name))
+	if user := privilege.Current(); uidOf(info) != user.UID {
+		return 0, unfitData(data, fmt.Sprintf("it belongs to %s, but PostgreSQL is to run as %s (chown -R %s %s)", ownerOf(data), user, user.Name, data))
 	}
 	b, err := os.ReadFile(filepath.Join(data, "PG_VERSION"))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -180,28 +223,27 @@ func unfitData(data, why string) error {
 	return fmt.Errorf("the database in %s cannot be used: %s. Nothing in it was changed; put it right, or move it away to begin with an empty database", data, why)
 }
 
+// unfinishedPrefix begins the name of a database that initdb is at.
+const unfinishedPrefix = "postgres.new-"
+
 // initialise makes a new database cluster beside its place and moves it there when it is
 // complete, so that an interrupted initdb leaves nothing that looks like data.
 func (d *dataDir) initialise(ctx context.Context, bin binaries) error {
-	const unfinished = "postgres.new-*"
-	left, _ := filepath.Glob(filepath.Join(d.root, unfinished)) // the pattern is well-formed
+	left, _ := filepath.Glob(d.path(unfinishedPrefix + "*")) // the pattern is well-formed
 	for _, dir := range left {
 		if err := os.RemoveAll(dir); err != nil {
 			return fmt.Errorf("remove an unfinished database: %w", err)
 		}
 	}
 	// A new name each time: the initdb of a Parley that was killed may still be writing.
-	staging, err := os.MkdirTemp(d.root, unfinished)
-	if err == nil {
-		err = d.user.own(staging)
-	}
+	staging, err := os.MkdirTemp(d.root, unfinishedPrefix+"*")
 	if err != nil {
 		return fmt.Errorf("make the database's directory: %w", err)
 	}
 	args := []string{
 		"--pgdata", staging, "--username", roleName, "--encoding", "UTF8", "--data-checksums",
-		// Nobody but the server's user and root can enter the socket's folder.
-		"--auth-local", "trust", "--auth-host", "reject",
+		// Until writeAccess has replaced what initdb writes.
+		"--auth-local", "peer", "--auth-host", "reject",
 		"--no-locale", "--no-instructions",
 	}
 	// Text must sort the same on every operating system and after every upgrade of it,
@@ -214,7 +256,7 @@ func (d *dataDir) initialise(ctx context.Context, bin binaries) error {
 	}
 	var out string
 	for _, locale := range attempts {
-		if out, err = d.user.run(ctx, bin, d.root, "initdb", append(args, locale...)...); err == nil {
+		if out, err = bin.run(ctx, d.root, "initdb", append(args, locale...)...); err == nil {
 			break
 		}
 	}
@@ -226,34 +268,6 @@ func (d *dataDir) initialise(ctx context.Context, bin binaries) error {
 		return fmt.Errorf("put the new database in its place: %w", err)
 	}
 	return syncDir(d.root)
-}
-
-// maxSocketPath is what fits a socket address on every Unix, less the terminating zero.
-const maxSocketPath = 103
-
-// socketDir makes the private directory that holds the server's socket.
-func (d *dataDir) socketDir() (string, error) {
-	dir := d.path("postgres-run")
-	if len(dir)+len("/.s.PGSQL.5432") > maxSocketPath {
-		sum := sha256.Sum256([]byte(d.root))
-		dir = fmt.Sprintf("/tmp/parley-%d-%s", d.user.uid, hex.EncodeToString(sum[:8]))
-	}
-	err := d.user.mkdir(dir, 0o700)
-	if errors.Is(err, fs.ErrExist) {
-		// Under /tmp anybody could have made it.
-		info, err := os.Lstat(dir)
-		if err != nil {
-			return "", fmt.Errorf("make the socket's directory: %w", err)
-		}
-		if !info.IsDir() || ownerOf(info) != d.user.uid || info.Mode().Perm() != 0o700 {
-			return "", fmt.Errorf("%s is where the database's socket goes, and must be a directory that belongs to %s alone (mode 0700); remove it", dir, d.user.name)
-		}
-		return dir, nil
-	}
-	if err != nil {
-		return "", fmt.Errorf("make the socket's directory: %w", err)
-	}
-	return dir, nil
 }
 
 // syncDir makes a rename in dir survive a power cut.

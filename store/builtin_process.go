@@ -35,7 +35,7 @@ func (s *server) args() []string {
 	for _, setting := range []string{
 		"listen_addresses=",
 		"port=5432", // only the socket's name
-		`unix_socket_directories="` + s.socketDir + `"`,
+		`unix_socket_directories="` + s.socketSetting() + `"`,
 		"unix_socket_permissions=0700",
 		"max_connections=" + strconv.Itoa(s.maxConnections),
 		"fsync=on",
@@ -101,6 +101,8 @@ func (s *server) adopt(ctx context.Context) (*process, error) {
 		opts, _ := os.ReadFile(filepath.Join(data, "postmaster.opts")) // missing: not ours
 		if string(opts) == s.commandLine() && pf.socketDir == s.socketDir {
 			s.logger.InfoContext(ctx, "taking over the built-in PostgreSQL server that was left running", "pid", pf.pid)
+			// It may have read who can connect from the files of an earlier version.
+			_ = syscall.Kill(pf.pid, syscall.SIGHUP) // gone: waitReady notices
 			err := s.waitReady(ctx, proc)
 			if err == nil {
 				return proc, nil
@@ -162,14 +164,11 @@ func (s *server) spawn() (*process, error) {
 		return nil, fmt.Errorf("open the database server's log: %w", err)
 	}
 	defer func() { _ = log.Close() }() // the server has its own
-	if err := s.dir.user.own(s.logPath()); err != nil {
-		return nil, fmt.Errorf("open the database server's log: %w", err)
-	}
 	logStart, err := log.Seek(0, io.SeekEnd)
 	if err != nil {
 		return nil, fmt.Errorf("open the database server's log: %w", err)
 	}
-	cmd := s.dir.user.command(s.bin, s.dir.data(), "postgres", s.args()...)
+	cmd := s.bin.command(s.dir.data(), "postgres", s.args()...)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start the PostgreSQL server: %w", err)
@@ -213,7 +212,7 @@ func (s *server) waitReady(ctx context.Context, proc *process) error {
 func connect(ctx context.Context, socketDir, database string) (*pgx.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	return pgx.Connect(ctx, socketURL(socketDir, database))
+	return connectURL(ctx, socketURL(socketDir, database))
 }
 
 // createDatabase makes Parley's database if it is not there.
@@ -262,7 +261,7 @@ func (s *server) boundLog() {
 		if _, err = from.Seek(-maxLog, io.SeekEnd); err == nil {
 			_, err = io.Copy(to, from)
 		}
-		return errors.Join(err, to.Close(), s.dir.user.own(old), from.Truncate(0))
+		return errors.Join(err, to.Close(), from.Truncate(0))
 	}()
 	if err != nil {
 		s.logger.Warn("cannot shorten the built-in PostgreSQL server's log", "err", err)
@@ -368,12 +367,25 @@ func readPIDFile(data string) (pidFile, error) {
 	if err != nil || pid <= 0 || len(lines) < 5 {
 		return pidFile{}, fmt.Errorf("look for a running PostgreSQL server: postmaster.pid is incomplete: %w", os.ErrNotExist)
 	}
-	return pidFile{pid, lines[4], len(lines) > 7 && strings.TrimSpace(lines[7]) == "ready"}, nil
+	socketDir := lines[4]
+	if socketDir != "" && !filepath.IsAbs(socketDir) { // see socketSetting
+		socketDir = filepath.Join(data, socketDir)
+	}
+	return pidFile{pid, socketDir, len(lines) > 7 && strings.TrimSpace(lines[7]) == "ready"}, nil
 }
 
 // firstNumber is the number on the first line of a file; 0 if there is none.
 func firstNumber(path string) int {
-	b, _ := os.ReadFile(path) // missing: no number
+	f, err := os.Open(path)
+	if err != nil {
+		return 0
+	}
+	defer func() { _ = f.Close() }() // only read
+	return readNumber(f)
+}
+
+func readNumber(r io.Reader) int {
+	b, _ := io.ReadAll(io.LimitReader(r, 4096)) // as much as there is
 	line, _, _ := strings.Cut(string(b), "\n")
 	n, _ := strconv.Atoi(strings.TrimSpace(line))
 	return max(n, -n) // a stand-alone backend writes its id negated

@@ -18,7 +18,7 @@ import (
 func TestServerWithoutItsLockFileIsNotTakenForAnother(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(openTempDir(t), "data")
-	h := startHelper(t, dir, "", 0)
+	h := startHelper(t, dir, nil)
 	if !strings.HasPrefix(h.said, "ready ") {
 		t.Fatalf("helper says %s", h.said)
 	}

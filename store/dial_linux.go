@@ -1,6 +1,8 @@
 package store
 
 import (
+	"fmt"
+	"os"
 	"strings"
 	"syscall"
 
@@ -20,4 +22,13 @@ func setUserTimeout(network, _ string, c syscall.RawConn) error {
 		return cerr
 	}
 	return err
+}
+
+// shortName gives a directory a short path for as long as it is not released.
+func shortName(dir string) (name string, release func(), err error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return "", nil, err
+	}
+	return fmt.Sprintf("/proc/self/fd/%d", f.Fd()), func() { _ = f.Close() }, nil // only a handle
 }

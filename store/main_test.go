@@ -3,12 +3,13 @@ package store
 import (
 	"bufio"
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"os/exec"
-	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -16,11 +17,14 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"parley/privilege"
+	"parley/privilege/privilegetest"
 )
 
 // helperEnv, set to a data directory, makes the test binary a process that starts the
 // built-in server there, prints the outcome and stops when its input ends: a Parley that
-// can be killed, or run as another user.
+// can be killed.
 const helperEnv = "PARLEY_STORE_TEST_HELPER"
 
 func TestMain(m *testing.M) {
@@ -42,7 +46,26 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	if os.Geteuid() == 0 {
+		if err := leaveRoot(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
 	goleak.VerifyTestMain(m)
+}
+
+// leaveRoot makes root's tests an ordinary user's, as Parley does before it gets here.
+func leaveRoot() error {
+	flag.Parse()
+	// The file is in a folder of root's; without it go test only does not cache the result.
+	if err := flag.Set("test.testlogfile", ""); err != nil {
+		return err
+	}
+	if err := privilege.Become(privilegetest.User()); err != nil {
+		return err
+	}
+	return openProc()
 }
 
 // helper is a running helper process.
@@ -52,24 +75,18 @@ type helper struct {
 	said  string // "ready <url>", "error <sentence>", or "skip <reason>"
 }
 
-// startHelper starts a helper in a working directory, as another user if uid is not 0,
-// and waits until it has said how its start went.
-func startHelper(t *testing.T, dataDir, cwd string, uid uint32, env ...string) *helper {
+// startHelper starts a helper and waits until it has said how its start went.
+func startHelper(t *testing.T, dataDir string, attr *syscall.SysProcAttr, env ...string) *helper {
 	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
+	self := os.Args[0]
+	if runtime.GOOS == "linux" {
+		self = "/proc/self/exe" // also where its folder is root's
 	}
-	if uid != 0 {
-		self = executableFor(t, self)
-	}
+	var err error
 	h := &helper{Cmd: exec.Command(self)}
-	h.Dir = cwd
 	h.Env = append(slices.Clone(env), helperEnv+"="+dataDir, "PATH="+os.Getenv("PATH"))
 	h.Stderr = os.Stderr
-	if uid != 0 {
-		h.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
-	}
+	h.SysProcAttr = attr
 	if h.stdin, err = h.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}
@@ -86,21 +103,7 @@ func startHelper(t *testing.T, dataDir, cwd string, uid uint32, env ...string) *
 	return h
 }
 
-// executableFor copies the test binary, whose folder is closed to other users.
-func executableFor(t *testing.T, self string) string {
-	t.Helper()
-	name := filepath.Join(openTempDir(t), "helper")
-	b, err := os.ReadFile(self)
-	if err == nil {
-		err = os.WriteFile(name, b, 0o755)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return name
-}
-
-// openTempDir is a temporary directory that other users can enter, as t.TempDir's is not.
+// openTempDir is a temporary directory with a short path, as t.TempDir's is not.
 func openTempDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "parley-store-*")
@@ -160,13 +163,5 @@ func eventually(t *testing.T, limit time.Duration, what string, ok func() bool) 
 		if time.Now().After(deadline) {
 			t.Fatalf("not within %v: %s", limit, what)
 		}
-	}
-}
-
-// needRoot skips what only root can arrange.
-func needRoot(t *testing.T) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("needs root, to run something as another user")
 	}
 }

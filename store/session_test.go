@@ -20,7 +20,7 @@ func TestServerThatIsNotDurableIsRefused(t *testing.T) {
 	stop(t, b)
 
 	// Once more without the settings that Parley insists on.
-	cmd := srv.dir.user.command(srv.bin, srv.dir.data(), "postgres", "-D", srv.dir.data(),
+	cmd := srv.bin.command(srv.dir.data(), "postgres", "-D", srv.dir.data(),
 		"-c", "listen_addresses=", "-c", "unix_socket_directories="+srv.socketDir)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -128,7 +128,9 @@ func configureConn(c *pgx.ConnConfig) {
 		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: 2 * time.Second, Count: 3},
 		Control:         setUserTimeout,
 	}
-	c.DialFunc = d.DialContext
+	c.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		return dialSocket(ctx, d, network, addr)
+	}
 }
 
 // connect makes a connection of its own, beside the pool. Calls on it get no deadline from here.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,8 +11,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-
-	"parley/store"
 )
 
 // watchEnv, set to a directory, makes a test binary the keeper of the shared server there.
@@ -36,6 +33,14 @@ type sharedDir string
 func (d sharedDir) path(name string) string { return filepath.Join(string(d), name) }
 
 func init() {
+	// The keeper's server has the keeper's environment, so this comes first.
+	if config := os.Getenv(serverEnv); config != "" {
+		if err := serve(config); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	if dir := os.Getenv(watchEnv); dir != "" {
 		if err := keep(sharedDir(dir)); err != nil {
 			fmt.Fprintln(os.Stderr, err) // into the log
@@ -52,7 +57,7 @@ var users *os.File //nolint:unused // what it does, it does by being held
 // sharedServer gives the URL of the server that all test processes of this user share,
 // and starts it if need be.
 func sharedServer(ctx context.Context) (string, error) {
-	dir := sharedDir(filepath.Join(os.TempDir(), fmt.Sprintf("parley-test-%d", os.Getuid())))
+	dir := sharedDir(filepath.Join(os.TempDir(), fmt.Sprintf("parley-storetest-%d", os.Getuid())))
 	if err := dir.make(); err != nil {
 		return "", err
 	}
@@ -71,7 +76,7 @@ func sharedServer(ctx context.Context) (string, error) {
 	return dir.startKeeper(ctx)
 }
 
-// make makes the directory. As root it must let the server's user pass.
+// make makes the directory. Where it is root's, it must let the server's user pass.
 func (d sharedDir) make() error {
 	if err := os.Mkdir(string(d), 0o711); err != nil && !errors.Is(err, os.ErrExist) {
 		return fmt.Errorf("make directory for the test server: %w", err)
@@ -128,16 +133,12 @@ func (d sharedDir) startKeeper(ctx context.Context) (string, error) {
 	if err := os.Remove(d.path("url")); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return "", fmt.Errorf("start test server: %w", err)
 	}
-	self, err := os.Executable()
-	if err != nil {
-		return "", fmt.Errorf("start test server: %w", err)
-	}
 	log, err := os.Create(d.path("log"))
 	if err != nil {
 		return "", fmt.Errorf("start test server: %w", err)
 	}
 	defer func() { _ = log.Close() }() // the keeper has its own
-	cmd := exec.Command(self)
+	cmd := exec.Command(self())
 	cmd.Dir = string(d)
 	cmd.Env = append(os.Environ(), watchEnv+"="+string(d))
 	// Not our output: go test waits until everybody has let go of it. Not our session:
@@ -166,43 +167,43 @@ func (d sharedDir) startKeeper(ctx context.Context) (string, error) {
 func keep(d sharedDir) error {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	logger := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	cfg := store.BuiltinConfig{DataDir: d.path("server"), Logger: logger, MaxConnections: 400}
+	dataDir := d.path("server")
+	start := func() (*Server, error) { return Start(ctx, dataDir, 400, os.Stderr) }
 	// What a keeper that was killed left behind is worth nothing, but its server may
-	// still run: StartBuiltin takes it over, so that it can be stopped.
-	if _, err := os.Stat(cfg.DataDir); err == nil {
-		if left, err := store.StartBuiltin(ctx, cfg); err == nil {
-			if err := left.Stop(ctx); err != nil {
+	// still run: the next one takes it over, so that it can be stopped.
+	if _, err := os.Stat(dataDir); err == nil {
+		if left, err := start(); err == nil {
+			if err := left.Stop(); err != nil {
 				return err
 			}
 		}
-		if err := os.RemoveAll(cfg.DataDir); err != nil {
+		if err := os.RemoveAll(dataDir); err != nil {
 			return err
 		}
 	}
-	server, err := store.StartBuiltin(ctx, cfg)
+	server, err := start()
 	if err != nil {
 		return err
 	}
 	if err := os.WriteFile(d.path("url.new"), []byte(server.URL()), 0o600); err != nil {
-		return errors.Join(err, server.Stop(ctx))
+		return errors.Join(err, server.Stop())
 	}
 	if err := os.Rename(d.path("url.new"), d.path("url")); err != nil {
-		return errors.Join(err, server.Stop(ctx))
+		return errors.Join(err, server.Stop())
 	}
 	for idle := time.Now(); ; time.Sleep(200 * time.Millisecond) {
 		alone, err := d.alone()
 		switch {
 		case err != nil:
-			return errors.Join(err, server.Stop(context.Background()))
+			return errors.Join(err, server.Stop())
 		case alone == nil:
 			idle = time.Now()
 		case time.Since(idle) < linger:
 			_ = alone.Close() // gives the lock back
 		default:
 			// A test process that starts now waits for the lock, and then finds no server.
-			return errors.Join(os.Remove(d.path("url")), server.Stop(context.Background()),
-				os.RemoveAll(cfg.DataDir), alone.Close())
+			return errors.Join(os.Remove(d.path("url")), server.Stop(),
+				os.RemoveAll(dataDir), alone.Close())
 		}
 	}
 }
