@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"regexp"
 	"strings"
 	"sync"
@@ -21,12 +22,37 @@ import (
 
 	"parley/accounts"
 	"parley/hub"
+	"parley/parleytest"
 	"parley/problem"
 	"parley/store"
 	"parley/store/storetest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	var err error
+	if sharedDir, err = os.MkdirTemp("", "parley-main-"); err != nil {
+		panic(err)
+	}
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(status int) {
+		_ = os.RemoveAll(sharedDir)
+		os.Exit(status)
+	}))
+}
+
+// sharedDir holds what tests make once for all of them.
+var sharedDir string
+
+var buildOnce = sync.OnceValues(func() (string, error) { return parleytest.Build(context.Background(), sharedDir) })
+
+// build gives the path of the real binary.
+func build(t *testing.T) string {
+	t.Helper()
+	bin, err := buildOnce()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bin
+}
 
 const patience = 20 * time.Second
 

@@ -154,10 +154,7 @@ func TestUserCommandsAndBuiltinDatabase(t *testing.T) {
 // A server that is told to stop while it starts stops, without a word about failures.
 func TestInterruptedStart(t *testing.T) {
 	t.Parallel()
-	bin, err := parleytest.Build(t.Context(), t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
+	bin := build(t)
 	dir := openDir(t)
 	if err := parleytest.GiveToUser(dir); err != nil {
 		t.Fatal(err)
@@ -222,10 +219,7 @@ func startBinary(t *testing.T, env ...string) (*parleytest.Server, string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	t.Cleanup(cancel)
-	bin, err := parleytest.Build(ctx, t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
+	bin := build(t)
 	s, err := parleytest.Start(ctx, parleytest.Config{Binary: bin, Env: env})
 	if err != nil {
 		t.Fatal(err)

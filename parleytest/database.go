@@ -34,6 +34,19 @@ func DatabaseURL(dataDir string) (string, error) {
 // ConnectDatabase connects to the running built-in database of a data directory, for root
 // as the directory's owner.
 func ConnectDatabase(ctx context.Context, dataDir string) (*pgx.Conn, error) {
+	info, err := os.Stat(dataDir)
+	if err != nil {
+		return nil, fmt.Errorf("find the database: %w", err)
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return nil, errOtherSystem
+	}
+	return ConnectDatabaseAs(ctx, dataDir, st.Uid)
+}
+
+// ConnectDatabaseAs connects as a certain user, where this process is root's.
+func ConnectDatabaseAs(ctx context.Context, dataDir string, uid uint32) (*pgx.Conn, error) {
 	dbURL, err := DatabaseURL(dataDir)
 	if err != nil {
 		return nil, err
@@ -42,13 +55,9 @@ func ConnectDatabase(ctx context.Context, dataDir string) (*pgx.Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the database URL: %w", err)
 	}
-	info, err := os.Stat(dataDir)
-	if err != nil {
-		return nil, fmt.Errorf("find the database: %w", err)
-	}
-	if st, ok := info.Sys().(*syscall.Stat_t); ok && os.Geteuid() == 0 {
+	if os.Geteuid() == 0 {
 		cc.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
-			return dialAs(ctx, st.Uid, network, addr)
+			return dialAs(ctx, uid, network, addr)
 		}
 	}
 	conn, err := pgx.ConnectConfig(ctx, cc)
