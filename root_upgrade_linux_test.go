@@ -23,16 +23,17 @@ const trust = "local all all trust\nhost all all 127.0.0.1/32 reject\n"
 func (m *machine) earlier(uid int) {
 	m.t.Helper()
 	template := usedDataDir(m.t)
-	if out, err := exec.CommandContext(m.t.Context(), "cp", "-a", template, m.dataDir).CombinedOutput(); err != nil {
-		m.t.Fatalf("%v: %s", err, out)
+	if err := errors.Join(os.Mkdir(m.dataDir, 0o711), os.MkdirAll(m.dataDir+"/postgres-bin/0123456789abcdef/bin", 0o755)); err != nil {
+		m.t.Fatal(err)
 	}
-	chownTree(m.t, m.dataDir, 0)
 	for _, name := range []string{"postgres", "postgres-run", "postgres.log", "lock"} {
+		if out, err := exec.CommandContext(m.t.Context(), "cp", "-a", filepath.Join(template, name), m.dataDir).CombinedOutput(); err != nil {
+			m.t.Fatalf("%v: %s", err, out)
+		}
 		chownTree(m.t, filepath.Join(m.dataDir, name), uid)
 	}
 	data := filepath.Join(m.dataDir, "postgres")
 	err := errors.Join(
-		os.Chmod(m.dataDir, 0o711),
 		os.WriteFile(data+"/pg_hba.conf", []byte(trust), 0o600),
 		os.Remove(data+"/pg_ident.conf"),
 		os.WriteFile(data+"/pg_ident.conf", nil, 0o600),
@@ -116,7 +117,7 @@ func TestUpgradeFromRoot(t *testing.T) {
 		t.Parallel()
 		m := newMachine(t)
 		m.earlier(nobody)
-		bins, err := filepath.Glob(m.dataDir + "/postgres-bin/*/bin/postgres")
+		bins, err := filepath.Glob(usedDataDir(t) + "/postgres-bin/*/bin/postgres")
 		if err != nil || len(bins) != 1 {
 			t.Skip("this build brings no PostgreSQL along")
 		}

@@ -14,10 +14,11 @@ import (
 // Routes registers the operations of accounts. Protect comes first.
 func (s *Service) Routes(api huma.API) {
 	public := map[string]any{web.MetaPublic: true}
+	password := map[string]any{web.MetaPublic: true, web.MetaPassword: true}
 	entry, sessions, people, invites := []string{"Signing up"}, []string{"Sessions"}, []string{"People"}, []string{"Invites"}
 
 	huma.Register(api, huma.Operation{
-		OperationID: "setup", Method: http.MethodPost, Path: "/setup", Tags: entry, Metadata: public,
+		OperationID: "setup", Method: http.MethodPost, Path: "/setup", Tags: entry, Metadata: password,
 		Errors:  []int{http.StatusForbidden, http.StatusConflict},
 		Summary: "Make the first admin",
 		Description: "Works with the token of the link that the server prints at its start, and only while there is no admin; " +
@@ -36,7 +37,7 @@ func (s *Service) Routes(api huma.API) {
 			"A POST, so that no log gets the code.",
 	}, s.httpCheckInvite)
 	huma.Register(api, huma.Operation{
-		OperationID: "sign-up", Method: http.MethodPost, Path: "/users", Tags: entry, Metadata: public,
+		OperationID: "sign-up", Method: http.MethodPost, Path: "/users", Tags: entry, Metadata: password,
 		Errors:  []int{http.StatusForbidden, http.StatusConflict},
 		Summary: "Sign up",
 		Description: "Makes an account and signs in: with an invite where the server asks for one, with none where sign-up is " +
@@ -45,7 +46,7 @@ func (s *Service) Routes(api huma.API) {
 	}, s.httpSignUp)
 
 	huma.Register(api, huma.Operation{
-		OperationID: "sign-in", Method: http.MethodPost, Path: "/sessions", Tags: sessions, Metadata: public,
+		OperationID: "sign-in", Method: http.MethodPost, Path: "/sessions", Tags: sessions, Metadata: password,
 		Summary: "Sign in",
 		Description: "Sets the session cookie too. Ten wrong passwords within a quarter of an hour, for one account or from one " +
 			"address, are rate_limited with Retry-After.",

@@ -37,6 +37,9 @@ func TestEveryOperationNeedsASession(t *testing.T) {
 			name := method + " " + path
 			if op.Metadata[web.MetaPublic] == true {
 				public = append(public, name)
+				if method == "POST" && op.Metadata[web.MetaPassword] != true {
+					t.Errorf("%s takes a password and is not marked: plain http is not warned of", name)
+				}
 				continue
 			}
 			path := strings.ReplaceAll(path, "{id}", "01970000-0000-7000-8000-000000000000")

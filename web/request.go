@@ -16,7 +16,9 @@ type request struct {
 	id     string     // names the request in the log and in answers
 	ip     netip.Addr // of the client, not of a trusted proxy
 	scheme string     // as the client sees it
-	host   string     // as the client sees it, with the port unless it is the scheme's own
+	// trusted says that the request came through a trusted proxy.
+	trusted bool
+	host    string // as the client sees it, with the port unless it is the scheme's own
 }
 
 type requestKey struct{}
@@ -39,14 +41,14 @@ func ClientIP(ctx context.Context) netip.Addr {
 // identify finds out who asks and at which address, for everything behind it.
 func (s *Server) identify(next http.Handler) http.Handler {
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		req := &request{server: s, id: rand.Text()[:16]}
+		req := &request{server: s, id: rand.Text()[:16], trusted: s.proxies.trust(peer(r))}
 		if req.ip = middleware.GetClientIPAddr(r.Context()); !req.ip.IsValid() {
 			// Nobody but trusted proxies, or garbage, in the header: who connected it is.
 			req.ip = peer(r)
 		}
 		req.scheme, req.host = s.proxies.target(r)
-		if r.Header.Get("X-Forwarded-For") != "" && !s.proxies.trust(peer(r)) && !s.warned.Swap(true) {
-			s.cfg.Logger.Warn("X-Forwarded-For from an address that is not a trusted proxy is ignored: if it is your proxy, all its clients count as one until it is trusted", "ip", peer(r))
+		if !req.trusted && forwarded(r.Header) {
+			s.warnings.proxy(s.cfg.Logger, peer(r))
 		}
 		w.Header().Set("X-Request-Id", req.id)
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), requestKey{}, req)))

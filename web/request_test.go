@@ -55,18 +55,3 @@ func TestClientIP(t *testing.T) {
 		})
 	}
 }
-
-func TestProxyWarning(t *testing.T) {
-	t.Parallel()
-	s, l := newTest(t, nil, builtUI)
-	echo(t, s, "X-Forwarded-For", "203.0.113.9")
-	if strings.Contains(l.String(), "level=WARN") {
-		t.Error("warned of a trusted proxy")
-	}
-	for range 3 {
-		echo(t, s, "RemoteAddr", "198.51.100.1:1", "X-Forwarded-For", "203.0.113.9")
-	}
-	if n := strings.Count(l.String(), "level=WARN"); n != 1 {
-		t.Errorf("warned %d times of a proxy that is not trusted", n)
-	}
-}

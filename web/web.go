@@ -26,6 +26,10 @@ import (
 // needs no session. All others do; package accounts enforces it.
 const MetaPublic = "public"
 
+// MetaPassword marks, in the same way, an operation that takes a password: over plain
+// http from another machine the log warns of it.
+const MetaPassword = "password"
+
 // MaxBody is the limit of a request body in bytes, with an escape of JSON counted as its
 // character.
 const MaxBody = 64 << 10
@@ -62,7 +66,7 @@ type Server struct {
 	api      huma.API
 	draining atomic.Bool
 	ready    *readiness
-	warned   atomic.Bool // of a proxy that is not trusted
+	warnings warnings
 }
 
 // New makes a Server, or says what is wrong with the configuration.
@@ -116,6 +120,7 @@ func (s *Server) routeAPI() chi.Router {
 
 	s.v1 = chi.NewRouter()
 	s.api = humachi.New(s.v1, s.openAPI())
+	s.api.UseMiddleware(s.warnOfPlainHTTP)
 	r.Mount("/v1", s.v1)
 	s.v1.MethodNotAllowed(s.methodNotAllowed(s.v1))
 

@@ -119,6 +119,8 @@ func registerTestOperations(s *Server) {
 			out.Body.Name, out.Body.IP, out.Body.URL = in.Body.Name, ClientIP(ctx).String(), s.PublicURL(ctx)
 			return out, nil
 		})
+	huma.Register(api, huma.Operation{OperationID: "password", Method: "POST", Path: "/password", Metadata: map[string]any{MetaPassword: true}},
+		func(context.Context, *echoInput) (*struct{}, error) { return nil, nil })
 	huma.Register(api, huma.Operation{OperationID: "get-thing", Method: "GET", Path: "/things/{id}", Tags: []string{"tests"},
 		Metadata: map[string]any{MetaPublic: true}},
 		func(_ context.Context, _ *struct {
