@@ -37,7 +37,7 @@ func TestEveryOperationNeedsASession(t *testing.T) {
 			name := method + " " + path
 			if op.Metadata[web.MetaPublic] == true {
 				public = append(public, name)
-				if method == "POST" && op.Metadata[web.MetaPassword] != true {
+				if method == "POST" && path != "/invites/check" && op.Metadata[web.MetaPassword] != true {
 					t.Errorf("%s takes a password and is not marked: plain http is not warned of", name)
 				}
 				continue
