@@ -81,10 +81,10 @@ func (db *database) socket() string {
 // takeAway ends the server the hard way: every session is cut.
 func (db *database) takeAway() {
 	db.t.Helper()
-	db.srv.Abandon()
+	db.srv.Kill()
 	db.srv = nil
-	if err := parleytest.EndPostgres(db.dataDir); err != nil {
-		db.t.Fatal(err)
+	if pid, err := parleytest.PostgresPID(db.dataDir); err == nil {
+		db.t.Fatalf("the database still runs as %d", pid)
 	}
 }
 

@@ -32,7 +32,7 @@ type serverConfig struct {
 // user's also where the test is root's. It ends when the test's process does.
 type Server struct {
 	cmd   *exec.Cmd
-	stdin io.Closer
+	stdin io.WriteCloser
 	url   string
 }
 
@@ -97,12 +97,14 @@ func (s *Server) Stop() error {
 	return nil
 }
 
-// Abandon ends only the process that looks after PostgreSQL, as a crash would.
-func (s *Server) Abandon() {
-	_ = s.cmd.Process.Kill()
-	_ = s.stdin.Close()
-	_ = s.cmd.Wait() // "signal: killed"
+// Kill ends the server the hard way: every session is cut, and nothing more is written.
+func (s *Server) Kill() {
+	_, _ = io.WriteString(s.stdin, hardStop+"\n")
+	_ = s.Stop() // it may complain, of a disk that is gone for instance
 }
+
+// hardStop is what a Server's process reads to be killed.
+const hardStop = "kill"
 
 // self is the test's binary, also where its folder is closed to other users.
 func self() string {
@@ -127,6 +129,11 @@ func serve(config string) error {
 		return err
 	}
 	fmt.Println("ready", b.URL())
-	_, _ = io.Copy(io.Discard, os.Stdin) // until Stop, or the end of the test's process
-	return b.Stop(context.Background())
+	line, _ := bufio.NewReader(os.Stdin).ReadString('\n') // until Stop, or the end of the test's process
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	if strings.TrimSpace(line) == hardStop {
+		cancel()
+	}
+	return b.Stop(ctx)
 }
