@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
@@ -151,13 +152,13 @@ func TestStartedAsRoot(t *testing.T) {
 func owned(t *testing.T, dir string, uid int) {
 	t.Helper()
 	err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
-		if err != nil {
-			return nil // PostgreSQL removes files all the time
+		if errors.Is(err, fs.ErrNotExist) { // PostgreSQL removes files all the time
+			err = nil
 		}
-		if info, err := os.Lstat(path); err == nil && int(info.Sys().(*syscall.Stat_t).Uid) != uid {
+		if info, statErr := os.Lstat(path); statErr == nil && int(info.Sys().(*syscall.Stat_t).Uid) != uid {
 			t.Errorf("%s belongs to %d, not %d", path, info.Sys().(*syscall.Stat_t).Uid, uid)
 		}
-		return nil
+		return err
 	})
 	if err != nil {
 		t.Error(err)

@@ -3,6 +3,7 @@ package privilege
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"syscall"
 	"unsafe"
 
@@ -21,7 +22,11 @@ func dropCapabilities() error {
 	if err != nil && !errors.Is(err, unix.EINVAL) { // a kernel without ambient capabilities
 		return fmt.Errorf("drop ambient capabilities: %w", err)
 	}
-	if err := everyThread(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&header)), uintptr(unsafe.Pointer(&none[0]))); err != nil {
+	at, to := uintptr(unsafe.Pointer(&header)), uintptr(unsafe.Pointer(&none[0])) //nolint:gosec // package unix has no call for all threads
+	err = everyThread(unix.SYS_CAPSET, at, to)
+	runtime.KeepAlive(&header)
+	runtime.KeepAlive(&none)
+	if err != nil {
 		return fmt.Errorf("drop capabilities: %w", err)
 	}
 	return nil

@@ -63,7 +63,7 @@ func system(logger *slog.Logger, uid int) (User, error) {
 	createErr := create(systemUser, uid)
 	u, err := byName(systemUser) // also if another process has just created it
 	if err != nil {
-		return User{}, fmt.Errorf("Parley does not run as root, and the user %q could not be created; create it (useradd --system %s), or start Parley as an ordinary user: %w", //nolint:revive,staticcheck // a name
+		return User{}, fmt.Errorf("Parley does not run as root, and the user %q could not be created; create it (useradd --system %s), or start Parley as an ordinary user: %w", //nolint:staticcheck // begins with a name
 			systemUser, systemUser, errors.Join(createErr, err))
 	}
 	logger.Info("created a system user for Parley to run as", "user", u.Name, "uid", u.UID)

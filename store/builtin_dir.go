@@ -92,7 +92,7 @@ func explain(root string, err error) error {
 	}
 	user := privilege.Current()
 	if closed := closedFolder(root); closed != "" {
-		return fmt.Errorf("Parley runs as %s, who cannot enter %s; choose another data directory (the usual one for root is %s), or let others enter that folder (chmod o+x): %w", user, closed, rootDataDir, err) //nolint:revive,staticcheck // a name
+		return fmt.Errorf("Parley runs as %s, who cannot enter %s; choose another data directory (the usual one for root is %s), or let others enter that folder (chmod o+x): %w", user, closed, rootDataDir, err) //nolint:staticcheck // begins with a name
 	}
 	if owner := ownerOf(root); owner.UID != user.UID {
 		return fmt.Errorf("the data directory %s belongs to %s, and Parley runs as %s; start it as the owner or as root, or give it a data directory of its own: %w", root, owner, user, err)

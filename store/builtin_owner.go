@@ -52,7 +52,7 @@ func claimMissing(place privilege.Place, makeDir bool, logger *slog.Logger) (pri
 	if place.Owner != 0 {
 		user, err := privilege.Named(place.Owner, logger)
 		if err == nil && user.Shared() {
-			err = fmt.Errorf("Parley does not run as %s, who owns %s; choose another data directory", user, place.Path) //nolint:revive,staticcheck // a name
+			err = fmt.Errorf("Parley does not run as %s, who owns %s; choose another data directory", user, place.Path) //nolint:staticcheck // begins with a name
 		}
 		return user, err
 	}
@@ -85,7 +85,7 @@ func claimExisting(ctx context.Context, root *os.Root, place privilege.Place, lo
 	case owner != 0:
 		// Who can replace the whole directory would still have it after a change of its owner.
 		if above, err := privilege.Inspect(filepath.Dir(place.Path)); err != nil || above.Owner != 0 {
-			return privilege.User{}, errors.Join(fmt.Errorf("Parley does not run as %s, who owns %s; choose another data directory", privilege.ByID(owner), filepath.Dir(place.Path)), err) //nolint:revive,staticcheck // a name
+			return privilege.User{}, errors.Join(fmt.Errorf("Parley does not run as %s, who owns %s; choose another data directory", privilege.ByID(owner), filepath.Dir(place.Path)), err) //nolint:staticcheck // begins with a name
 		}
 	case place.Owner != 0:
 		return privilege.User{}, fmt.Errorf("the data directory %s belongs to root, and %s can replace it; give it to that user (chown -R %d %s), or choose another", place.Path, privilege.ByID(place.Owner), place.Owner, place.Path)
