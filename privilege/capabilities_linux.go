@@ -3,18 +3,21 @@ package privilege
 import (
 	"errors"
 	"fmt"
-	"runtime"
 	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
+// Variables of the package, so that their addresses stay the same during the calls.
+var (
+	capHeader  = unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	noneOfThem [2]unix.CapUserData
+)
+
 // dropCapabilities empties the sets of capabilities and sets no_new_privs. The kernel has
 // emptied most of them with the change of the user, unless securebits say otherwise.
 func dropCapabilities() error {
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var none [2]unix.CapUserData
 	if err := everyThread(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1); err != nil {
 		return fmt.Errorf("set no_new_privs: %w", err)
 	}
@@ -22,11 +25,8 @@ func dropCapabilities() error {
 	if err != nil && !errors.Is(err, unix.EINVAL) { // a kernel without ambient capabilities
 		return fmt.Errorf("drop ambient capabilities: %w", err)
 	}
-	at, to := uintptr(unsafe.Pointer(&header)), uintptr(unsafe.Pointer(&none[0])) //nolint:gosec // package unix has no call for all threads
-	err = everyThread(unix.SYS_CAPSET, at, to)
-	runtime.KeepAlive(&header)
-	runtime.KeepAlive(&none)
-	if err != nil {
+	//nolint:gosec // package unix has no call for all threads
+	if err := everyThread(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&capHeader)), uintptr(unsafe.Pointer(&noneOfThem[0]))); err != nil {
 		return fmt.Errorf("drop capabilities: %w", err)
 	}
 	return nil
