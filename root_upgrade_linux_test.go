@@ -15,7 +15,7 @@ import (
 	"parley/privilege/privilegetest"
 )
 
-// An earlier version let everybody on the socket in, whose folder only one user could enter.
+// An earlier version accepted every connection on its socket, in a folder of one user.
 const trust = "local all all trust\nhost all all 127.0.0.1/32 reject\n"
 
 // earlier makes a data directory as an earlier version, which stayed root, left it: the
