@@ -59,7 +59,7 @@ var makeDataDir = sync.OnceValues(func() (string, error) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w: %s", err, out)
 	}
-	return dir, nil
+	return dir, os.Chmod(dir, 0o755) // so that other users can run the programs in there
 })
 
 // usedDataDir is a data directory with a user ann, of an ordinary user.
