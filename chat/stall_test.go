@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"parley/store"
+	"parley/store/storetest"
 )
 
 // ownServer gives a database on a PostgreSQL of the test's own, and a connection of its admin.
@@ -23,11 +24,11 @@ func ownServer(t *testing.T) (*store.DB, *pgx.Conn) {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	log := slog.New(slog.DiscardHandler)
-	server, err := store.StartBuiltin(t.Context(), store.BuiltinConfig{DataDir: filepath.Join(dir, "data"), Logger: log})
+	server, err := storetest.Start(t.Context(), filepath.Join(dir, "data"), 100, t.Output())
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = server.Stop(context.Background()) })
+	t.Cleanup(func() { _ = server.Stop() })
 	if err := store.Migrate(t.Context(), server.URL(), log); err != nil {
 		t.Fatal(err)
 	}
