@@ -61,7 +61,7 @@ WITH fresh AS MATERIALIZED (
     SELECT u.id, i.name, i.terms
     FROM unnest($1::uuid[], $2::text[], $3::text[]) AS i(id, name, terms)
     JOIN users u ON u.id = i.id AND u.display_name = i.name
-    ORDER BY u.id FOR UPDATE OF u
+    ORDER BY u.id FOR NO KEY UPDATE OF u -- keeps no sign-in waiting: its foreign key locks the user's key
 )
 UPDATE users u SET search_name = f.name, search_terms = f.terms FROM fresh f WHERE u.id = f.id`
 
