@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Conversation } from '../src/lib/api/types';
 import { box, clean, complaintsOf, launch, phone, shoot, signedIn, texts, write } from './browser';
 import { Parley } from './parley';
-import { admin, api, member, type Account } from './people';
+import { admin, api, direct, member, type Account } from './people';
 
 // People are found, chosen and written to while the server is slow to answer.
 describe('finding people at a slow server', () => {
@@ -156,6 +156,64 @@ describe('finding people at a slow server', () => {
     await small.context().close();
   });
 
+  test('what was written for a person is on the list, and stays when they write first', async () => {
+    const cleo = people['Cleo Patrick']!;
+    const mine = await signedIn(browser, parley, ada, phone);
+    const row = mine.getByRole('navigation').getByRole('link', { name: /Cleo Patrick/ });
+    await mine.goto(`${parley.url}/to/${cleo.id}`);
+    await box(mine, 'Cleo Patrick').fill('half a sentence');
+    await mine.getByRole('button', { name: 'Back to conversations' }).click();
+    expect(await row.innerText()).toMatch(/Draft:\s*half a sentence/);
+    await mine.reload();
+    await row.click();
+    await mine.context().setOffline(true);
+    await box(mine, 'Cleo Patrick').fill('sent without a connection');
+    await mine.getByRole('button', { name: 'Send' }).tap();
+    await box(mine, 'Cleo Patrick').fill('another half');
+    await mine.getByRole('button', { name: 'Back to conversations' }).click();
+    expect(await row.innerText()).toMatch(/Draft:\s*another half/);
+    await shoot(mine, 'to-draft-phone');
+    const id = await direct(parley, cleo, ada);
+    await api(parley, cleo.token, 'POST', `conversations/${id}/messages`, { client_id: crypto.randomUUID(), body: 'hello Ada' });
+    await mine.context().setOffline(false);
+    await row.click();
+    await expect.poll(() => new URL(mine.url()).pathname).toBe(`/chat/c/${id}`);
+    await expect.poll(async () => (await texts(mine)).sort()).toEqual(['hello Ada', 'sent without a connection']);
+    expect(await box(mine, 'Cleo Patrick').inputValue()).toBe('another half');
+    await mine.context().close();
+  });
+
+  test('what lies over a first message stays while the conversation is created, and a phone keeps its keyboard', async () => {
+    const aaron = people['Aaron Aal']!;
+    const mine = await signedIn(browser, parley, ada, phone);
+    let create = (): void => {};
+    await mine.route(/\/api\/v1\/conversations$/, async (route) => {
+      if (route.request().method() === 'POST') await new Promise<void>((resolve) => (create = resolve));
+      await route.continue();
+    });
+    await mine.goto(`${parley.url}/to/${aaron.id}`);
+    const asked = mine.waitForRequest((r) => r.method() === 'POST' && r.url().endsWith('/conversations'));
+    await box(mine, 'Aaron Aal').tap();
+    await mine.keyboard.type('hello');
+    await mine.getByRole('button', { name: 'Send' }).tap();
+    await asked;
+    await mine.keyboard.press('Control+k');
+    await mine.getByRole('dialog').getByRole('combobox').fill('cleo');
+    create();
+    await expect.poll(() => new URL(mine.url()).pathname).toMatch(/^\/chat\/c\//);
+    expect(await mine.getByRole('dialog').getByRole('combobox').inputValue()).toBe('cleo');
+    await mine.context().close();
+
+    const other = await signedIn(browser, parley, people['Dan Brown']!, phone);
+    await other.goto(`${parley.url}/to/${aaron.id}`);
+    await box(other, 'Aaron Aal').tap();
+    await other.keyboard.type('hello');
+    await other.getByRole('button', { name: 'Send' }).tap();
+    await expect.poll(() => new URL(other.url()).pathname).toMatch(/^\/chat\/c\//);
+    await expect.poll(() => other.evaluate(() => document.activeElement?.tagName)).toBe('TEXTAREA');
+    await other.context().close();
+  });
+
   test('one long name widens nothing: when it was read stays in view', async () => {
     const long = await member(parley, ada, 'W'.repeat(64));
     const club = await api<Conversation>(parley, ada.token, 'POST', 'conversations', { kind: 'group', title: 'W'.repeat(200), member_ids: [long.id, people['Ben Okri']!.id] });
@@ -163,7 +221,7 @@ describe('finding people at a slow server', () => {
     const hers = await signedIn(browser, parley, long);
     await hers.goto(`${parley.url}/c/${club.id}`);
     await hers.getByRole('log').getByText('Who is here?').waitFor();
-    for (const [width, height] of [[320, 640], [1280, 800]] as const) {
+    for (const [width, height] of [[320, 480], [1280, 800]] as const) {
       const small = await signedIn(browser, parley, ada, { viewport: { width, height } });
       for (const show of [`seen&of=${seq}`, 'group', 'add', 'notify', 'find', 'new']) {
         await small.goto(`${parley.url}/c/${club.id}?show=${show}`);
@@ -178,6 +236,8 @@ describe('finding people at a slow server', () => {
           }).map((x) => x.outerHTML.slice(0, 120)),
         );
         expect(beyond, `${show} at ${width}`).toEqual([]);
+        const { y, height: high } = (await of.boundingBox())!;
+        expect(y + high, `${show} at ${width}`).toBeLessThanOrEqual(height);
         await shoot(small, `long-name-${show.split('&')[0]}-${width}`);
         if (show.startsWith('seen')) {
           const time = (await of.getByRole('listitem').locator('time').first().boundingBox())!;
