@@ -29,7 +29,7 @@ type Action struct {
 // passes over them.
 const (
 	maxReactions = 20
-	maxEdits     = 10_000
+	maxEdits     = 100
 	maxToggles   = 200
 )
 

@@ -2,6 +2,7 @@ package chat
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -25,8 +26,8 @@ func TestManyEditsAreReadOnce(t *testing.T) {
 		t.Fatalf("%.20s… %v", c.LastMessage.Body, err)
 	}
 	var bytes int
-	err = b.db.QueryRow(t.Context(), `SELECT length((SELECT `+Actions+` FROM (SELECT a.*, `+Nth+` FROM entries a
-		WHERE a.conversation_id = $1 AND a.target_seq = $2) a WHERE `+InForce+`)::text)`, id, seq).Scan(&bytes)
+	err = b.db.QueryRow(t.Context(), `WITH v AS (SELECT $1::uuid AS id, $2::uuid AS user_id), e AS (SELECT $3::bigint AS seq)
+		SELECT length(f.actions::text) FROM v CROSS JOIN e CROSS JOIN LATERAL (`+actionsOn+`) f`, id, ben, seq).Scan(&bytes)
 	if err != nil || bytes > 20_000 {
 		t.Errorf("%d bytes for a text of 16,000, %v", bytes, err)
 	}
@@ -53,6 +54,24 @@ func TestActionLimits(t *testing.T) {
 	}
 	if err := react(ann, KindReactionAdded); err != nil {
 		t.Error(err)
+	}
+	edit := func(i int) error {
+		_, err := b.Act(t.Context(), Action{Kind: KindEdit, ConversationID: id, SenderID: ann, TargetSeq: seq, Body: fmt.Sprint("text ", i)})
+		return err
+	}
+	for i := range maxEdits {
+		if err := edit(i); err != nil {
+			t.Fatal(i, err)
+		}
+	}
+	if err := edit(maxEdits); !errors.As(err, &refused) || refused.Code != problem.TooLarge {
+		t.Errorf("one edit more: %v", err)
+	}
+	if err := edit(maxEdits - 1); err != nil {
+		t.Errorf("the last edit again: %v", err)
+	}
+	if _, err := b.Act(t.Context(), Action{Kind: KindDelete, ConversationID: id, SenderID: ann, TargetSeq: seq}); err != nil {
+		t.Errorf("deleting what was edited so often: %v", err)
 	}
 }
 

@@ -110,36 +110,46 @@ LEFT JOIN LATERAL (
     JOIN users me ON me.id = v.user_id
     LEFT JOIN receipts z ON z.conversation_id = y.conversation_id AND z.user_id = y.user_id
     WHERE y.conversation_id = v.id AND y.user_id <> v.user_id LIMIT 1) p ON v.kind = 'direct'
+CROSS JOIN LATERAL (SELECT greatest(w.read_seq, v.joined_seq) AS seq) mark
 CROSS JOIN LATERAL (
-    SELECT count(*) FILTER (WHERE n.sender_id <> v.user_id AND n.kind = 'message' AND n.body IS NOT NULL) AS messages,
+    SELECT count(*) FILTER (WHERE n.sender_id <> v.user_id AND n.body IS NOT NULL) AS messages,
            count(*) FILTER (WHERE CASE WHEN n.sender_id <> v.user_id AND n.detail -> 'mentions' ? v.user_id::text THEN NOT EXISTS (
-               SELECT FROM entries a
-               WHERE a.conversation_id = v.id AND a.target_seq = coalesce(n.target_seq, n.seq) AND a.seq > n.seq AND a.kind = 'edit') END) AS mentions,
-           max(n.seq) FILTER (WHERE n.sender_id = v.user_id AND n.kind = 'message') AS own_seq
+               SELECT FROM entries a WHERE a.conversation_id = v.id AND a.target_seq = n.seq AND a.kind = 'edit') END) AS mentions,
+           max(n.seq) FILTER (WHERE n.sender_id = v.user_id) AS own_seq
     FROM entries n
-    WHERE n.conversation_id = v.id AND n.seq > greatest(w.read_seq, v.joined_seq)
-      AND coalesce(n.target_seq, n.seq) > greatest(w.read_seq, v.joined_seq)
-      AND n.kind IN ('message', 'edit')) since
+    WHERE n.conversation_id = v.id AND n.seq > mark.seq AND n.kind = 'message') since
 CROSS JOIN LATERAL ( -- of nothing, unless the viewer has sent since their mark
-    SELECT count(*) FILTER (WHERE n.kind = 'message' AND n.body IS NOT NULL) AS messages,
+    SELECT count(*) FILTER (WHERE n.body IS NOT NULL) AS messages,
            count(*) FILTER (WHERE CASE WHEN n.detail -> 'mentions' ? v.user_id::text THEN NOT EXISTS (
-               SELECT FROM entries a
-               WHERE a.conversation_id = v.id AND a.target_seq = coalesce(n.target_seq, n.seq) AND a.seq > n.seq AND a.kind = 'edit') END) AS mentions
+               SELECT FROM entries a WHERE a.conversation_id = v.id AND a.target_seq = n.seq AND a.kind = 'edit') END) AS mentions
     FROM entries n
-    WHERE n.conversation_id = v.id AND n.seq > since.own_seq AND coalesce(n.target_seq, n.seq) > since.own_seq
-      AND n.kind IN ('message', 'edit') AND n.sender_id <> v.user_id) answered
+    WHERE n.conversation_id = v.id AND n.seq > since.own_seq AND n.kind = 'message' AND n.sender_id <> v.user_id) answered
+CROSS JOIN LATERAL ( -- the last revision of each unread message: a step of the index for each, however many came before it
+    WITH RECURSIVE revisions AS (
+        (SELECT a.target_seq, a.sender_id, a.detail FROM entries a
+         WHERE a.conversation_id = v.id AND a.kind IN ('edit', 'delete') AND a.target_seq > greatest(mark.seq, since.own_seq)
+         ORDER BY a.target_seq DESC, a.seq DESC LIMIT 1)
+      UNION ALL
+        SELECT n.* FROM revisions r CROSS JOIN LATERAL (
+            SELECT a.target_seq, a.sender_id, a.detail FROM entries a
+            WHERE a.conversation_id = v.id AND a.kind IN ('edit', 'delete') AND a.target_seq > greatest(mark.seq, since.own_seq)
+              AND a.target_seq < r.target_seq
+            ORDER BY a.target_seq DESC, a.seq DESC LIMIT 1) n
+    )
+    SELECT count(*) AS mentions FROM revisions r
+    WHERE r.sender_id <> v.user_id AND r.detail -> 'mentions' ? v.user_id::text) revised
 CROSS JOIN LATERAL (
     SELECT CASE WHEN since.own_seq IS NULL THEN since.messages ELSE answered.messages END AS messages,
-           CASE WHEN since.own_seq IS NULL THEN since.mentions ELSE answered.mentions END AS mentions) u
+           CASE WHEN since.own_seq IS NULL THEN since.mentions ELSE answered.mentions END + revised.mentions AS mentions) u
 CROSS JOIN LATERAL (
-    SELECT * FROM entries l
-    WHERE l.conversation_id = v.id AND l.seq >= v.from_seq AND (l.kind = 'message' OR l.seq = v.from_seq)
+    SELECT * FROM (
+        (SELECT * FROM entries o
+         WHERE o.conversation_id = v.id AND o.seq >= v.from_seq AND o.kind = 'message'
+         ORDER BY o.seq DESC LIMIT 1)
+        UNION ALL
+        (SELECT * FROM entries o WHERE o.conversation_id = v.id AND o.seq = v.from_seq)) l
     ORDER BY l.seq DESC LIMIT 1) e
-CROSS JOIN LATERAL (
-    SELECT ` + Actions + ` AS actions
-    FROM (SELECT a.*, ` + Nth + ` FROM entries a
-          WHERE a.conversation_id = v.id AND a.target_seq = e.seq AND ` + Readable + `) a
-    WHERE ` + InForce + `) f
+CROSS JOIN LATERAL (` + actionsOn + `) f
 ORDER BY v.last_entry_at DESC, v.id DESC`
 
 	selectConversationPage = `WITH page AS MATERIALIZED (` + pageColumns + `

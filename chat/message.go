@@ -41,17 +41,24 @@ const Readable = `EXISTS (
     SELECT FROM members r WHERE r.conversation_id = a.conversation_id AND r.user_id = v.user_id
        AND a.seq >= r.from_seq AND (r.until_seq IS NULL OR a.seq <= r.until_seq))`
 
-// Actions is what happened to messages, one value for each: of rows of entries under the
-// alias a, with Nth among their columns and InForce as a condition.
+// Actions is what happened to messages, one value for each: of rows of ActionColumns under the
+// alias a. Of revisions only the last of each message belongs there: the text of the others,
+// however many there are, is not even read.
 const Actions = `json_agg(json_build_object('seq', a.seq, 'kind', a.kind, 'sender_id', a.sender_id,
         'created_at', a.created_at, 'body', a.body, 'detail', a.detail) ORDER BY a.seq)`
 
-// Nth counts the actions of a kind on a message, the latest first. Of edits only that one is
-// in force: the text of the others, however many there are, is not even read.
-const (
-	Nth     = `row_number() OVER (PARTITION BY a.target_seq, a.kind ORDER BY a.seq DESC) AS nth`
-	InForce = `(a.kind <> 'edit' OR a.nth = 1)`
-)
+// ActionColumns are the columns of entries, under the alias a, that Actions takes.
+const ActionColumns = `a.target_seq, a.seq, a.kind, a.sender_id, a.created_at, a.body, a.detail`
+
+// actionsOn reads the Actions on the message e.seq of the conversation v.id.
+const actionsOn = `
+    SELECT ` + Actions + ` AS actions FROM (
+        (SELECT ` + ActionColumns + ` FROM entries a
+         WHERE a.conversation_id = v.id AND a.target_seq = e.seq AND a.kind IN ('edit', 'delete') AND ` + Readable + `
+         ORDER BY a.seq DESC LIMIT 1)
+        UNION ALL
+        (SELECT ` + ActionColumns + ` FROM entries a
+         WHERE a.conversation_id = v.id AND a.target_seq = e.seq AND a.kind IN ('reaction_added', 'reaction_removed') AND ` + Readable + `)) a`
 
 // maxQuote is how many characters of a message a quote shows. The statement reads one more,
 // which tells whether the last one is whole.

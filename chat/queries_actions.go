@@ -32,12 +32,15 @@ WITH viewer AS MATERIALIZED (
                     OR e.kind IN ('reaction_added', 'reaction_removed') AND translate(e.body, E'\uFE0E\uFE0F', '') = translate($6, E'\uFE0E\uFE0F', '')) AS same
     FROM entries e WHERE e.client_id = $3 AND e.conversation_id = $1
 ), last AS MATERIALIZED (
-    SELECT a.seq, a.kind, a.body, a.detail, a.created_at FROM entries a
-    WHERE a.conversation_id = $1 AND a.target_seq = $5
-      AND CASE WHEN $4 IN ('edit', 'delete') THEN a.kind = $4
-               ELSE a.kind IN ('reaction_added', 'reaction_removed') AND a.sender_id = $2
-                    AND translate(a.body, E'\uFE0E\uFE0F', '') = translate($6, E'\uFE0E\uFE0F', '') END
-    ORDER BY a.seq DESC LIMIT 1
+    (SELECT a.seq, a.kind, a.body, a.detail, a.created_at FROM entries a
+     WHERE $4 IN ('edit', 'delete') AND a.conversation_id = $1 AND a.target_seq = $5 AND a.kind IN ('edit', 'delete') AND a.kind = $4
+     ORDER BY a.seq DESC LIMIT 1)
+    UNION ALL
+    (SELECT a.seq, a.kind, a.body, a.detail, a.created_at FROM entries a
+     WHERE $4 IN ('reaction_added', 'reaction_removed') AND a.conversation_id = $1 AND a.target_seq = $5 AND a.sender_id = $2
+       AND a.kind IN ('reaction_added', 'reaction_removed')
+       AND translate(a.body, E'\uFE0E\uFE0F', '') = translate($6, E'\uFE0E\uFE0F', '')
+     ORDER BY a.seq DESC LIMIT 1)
 ), named AS MATERIALIZED (
     SELECT CASE WHEN $7 <> '' THEN (
         SELECT jsonb_build_object('mentions', jsonb_agg(x.id ORDER BY x.ord))
@@ -65,9 +68,14 @@ WITH viewer AS MATERIALIZED (
                          AND a.kind IN ('reaction_added', 'reaction_removed')
                        ORDER BY translate(a.body, E'\uFE0E\uFE0F', ''), a.seq DESC) mine
                    WHERE mine.kind = 'reaction_added') >= $8 THEN 8
-               WHEN (SELECT count(*) FROM entries a
-                     WHERE a.conversation_id = $1 AND a.target_seq = $5 AND a.sender_id = $2
-                       AND (a.kind = 'edit') = ($4 = 'edit')) >= CASE WHEN $4 = 'edit' THEN $9::bigint ELSE $10::bigint END THEN 9
+               WHEN $4 = 'edit' AND (
+                   SELECT count(*) FROM (
+                       SELECT FROM entries a
+                       WHERE a.conversation_id = $1 AND a.target_seq = $5 AND a.kind = 'edit' LIMIT $9) mine) >= $9 THEN 9
+               WHEN $4 IN ('reaction_added', 'reaction_removed') AND (
+                   SELECT count(*) FROM entries a
+                   WHERE a.conversation_id = $1 AND a.target_seq = $5 AND a.sender_id = $2
+                     AND a.kind IN ('reaction_added', 'reaction_removed')) >= $10 THEN 9
                ELSE 0 END AS outcome,
            coalesce(k.seq, l.seq, t.seq, 0) AS seq,
            coalesce(k.created_at, l.created_at, t.created_at, statement_timestamp()) AS at

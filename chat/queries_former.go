@@ -34,14 +34,14 @@ SELECT v.user_id, v.id, 'group',
 FROM page v
 LEFT JOIN receipts w ON w.conversation_id = v.id AND w.user_id = v.user_id
 CROSS JOIN LATERAL (
-    SELECT * FROM entries l
-    WHERE l.conversation_id = v.id AND l.seq >= v.from_seq AND l.seq <= v.until_seq AND (l.kind = 'message' OR l.seq = v.from_seq)
+    SELECT * FROM (
+        (SELECT * FROM entries o
+         WHERE o.conversation_id = v.id AND o.seq >= v.from_seq AND o.seq <= v.until_seq AND o.kind = 'message'
+         ORDER BY o.seq DESC LIMIT 1)
+        UNION ALL
+        (SELECT * FROM entries o WHERE o.conversation_id = v.id AND o.seq = v.from_seq AND o.seq <= v.until_seq)) l
     ORDER BY l.seq DESC LIMIT 1) e
-CROSS JOIN LATERAL (
-    SELECT ` + Actions + ` AS actions
-    FROM (SELECT a.*, ` + Nth + ` FROM entries a
-          WHERE a.conversation_id = v.id AND a.target_seq = e.seq AND ` + Readable + `) a
-    WHERE ` + InForce + `) f
+CROSS JOIN LATERAL (` + actionsOn + `) f
 ORDER BY v.ended_at DESC, v.id DESC`
 
 // formerPage gives a user's former conversations; of those alone, unless ids is nil.

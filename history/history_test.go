@@ -353,6 +353,7 @@ func TestPagesReadOnlyTheIndex(t *testing.T) {
 type plan struct {
 	NodeType string  `json:"Node Type"`
 	Rows     float64 `json:"Actual Rows"` // the mean of all its loops
+	Removed  float64 `json:"Rows Removed by Filter"`
 	Hit      int     `json:"Shared Hit Blocks"`
 	Read     int     `json:"Shared Read Blocks"`
 	Plans    []plan  `json:"Plans"`
@@ -380,7 +381,7 @@ func (p plan) find(types ...string) string {
 }
 
 func (p plan) mostRows() float64 {
-	n := p.Rows
+	n := p.Rows + p.Removed
 	for _, c := range p.Plans {
 		n = max(n, c.mostRows())
 	}

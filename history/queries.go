@@ -26,49 +26,91 @@ type view struct {
 }
 
 const selectView = `
-SELECT i.first, i.last,
-       (SELECT e.seq FROM entries e WHERE e.conversation_id = $1 AND e.seq <= i.last AND e.target_seq IS NULL
-        ORDER BY e.seq DESC LIMIT 1)
+SELECT i.first, i.last, greatest(
+       (SELECT e.seq FROM entries e WHERE e.conversation_id = $1 AND e.seq <= i.last AND e.kind = 'message'
+        ORDER BY e.seq DESC LIMIT 1),
+       (SELECT e.seq FROM entries e WHERE e.conversation_id = $1 AND e.seq <= i.last AND e.kind <> 'message' AND e.target_seq IS NULL
+        ORDER BY e.seq DESC LIMIT 1))
 FROM (SELECT min(m.from_seq) AS first, max(coalesce(m.until_seq, c.last_seq)) AS last
       FROM members m JOIN conversations c ON c.id = m.conversation_id
       WHERE m.conversation_id = $1 AND m.user_id = $2) i
 WHERE i.first IS NOT NULL`
 
-// A read of a log is a range of the primary key in each of the stretches that its reader may
-// see, mostly one; for people, of the entries that are rows of their own. The bound and the
-// order come in between.
+// A page is a range of each of two indexes, of messages and of events, in each of the stretches
+// that its reader may see, mostly one: however many actions lie between, they are not passed.
 const (
-	stretches = `
+	selectDown = `
+WITH RECURSIVE page AS MATERIALIZED (
     SELECT l.* FROM members m CROSS JOIN LATERAL (
-        SELECT * FROM entries o
-        WHERE o.conversation_id = $1 AND o.seq >= m.from_seq AND o.seq <= coalesce(m.until_seq, 9223372036854775807) `
-	rowsOfTheirOwn = stretches + `AND o.target_seq IS NULL `
-	upwards        = `AND o.seq > $3
-        ORDER BY o.seq LIMIT $4) l
-    WHERE m.conversation_id = $1 AND m.user_id = $2 ORDER BY l.seq LIMIT $4`
-	downwards = `AND o.seq < $3
+        SELECT * FROM (
+            (SELECT * FROM entries o
+             WHERE o.conversation_id = $1 AND o.seq >= m.from_seq AND o.seq <= coalesce(m.until_seq, 9223372036854775807)
+               AND o.kind = 'message' AND o.seq < $3
+             ORDER BY o.seq DESC LIMIT $4)
+            UNION ALL
+            (SELECT * FROM entries o
+             WHERE o.conversation_id = $1 AND o.seq >= m.from_seq AND o.seq <= coalesce(m.until_seq, 9223372036854775807)
+               AND o.kind <> 'message' AND o.target_seq IS NULL AND o.seq < $3
+             ORDER BY o.seq DESC LIMIT $4)) o
         ORDER BY o.seq DESC LIMIT $4) l
-    WHERE m.conversation_id = $1 AND m.user_id = $2 ORDER BY l.seq DESC LIMIT $4`
+    WHERE m.conversation_id = $1 AND m.user_id = $2 ORDER BY l.seq DESC LIMIT $4` + folded
 
-	// folded gives the rows of page as messages: what happened to them is one more range, of
-	// an index in which messages that nothing happened to have no place.
+	selectUp = `
+WITH RECURSIVE page AS MATERIALIZED (
+    SELECT l.* FROM members m CROSS JOIN LATERAL (
+        SELECT * FROM (
+            (SELECT * FROM entries o
+             WHERE o.conversation_id = $1 AND o.seq >= m.from_seq AND o.seq <= coalesce(m.until_seq, 9223372036854775807)
+               AND o.kind = 'message' AND o.seq > $3
+             ORDER BY o.seq LIMIT $4)
+            UNION ALL
+            (SELECT * FROM entries o
+             WHERE o.conversation_id = $1 AND o.seq >= m.from_seq AND o.seq <= coalesce(m.until_seq, 9223372036854775807)
+               AND o.kind <> 'message' AND o.target_seq IS NULL AND o.seq > $3
+             ORDER BY o.seq LIMIT $4)) o
+        ORDER BY o.seq LIMIT $4) l
+    WHERE m.conversation_id = $1 AND m.user_id = $2 ORDER BY l.seq LIMIT $4` + folded
+
+	// folded gives the rows of page as messages. What happened to them is one more range of an
+	// index of reactions, and the last revision of each revised message: a step of an index for
+	// each, however many came before it.
 	folded = `), viewer AS (
     SELECT $2::uuid AS user_id
+), bounds AS MATERIALIZED (
+    SELECT min(seq) AS first, max(seq) AS last FROM page
+), revisions AS (
+    (SELECT ` + chat.ActionColumns + ` FROM entries a, viewer v
+     WHERE a.conversation_id = $1 AND a.kind IN ('edit', 'delete')
+       AND a.target_seq >= (SELECT first FROM bounds) AND a.target_seq <= (SELECT last FROM bounds) AND ` + chat.Readable + `
+     ORDER BY a.target_seq DESC, a.seq DESC LIMIT 1)
+  UNION ALL
+    SELECT n.* FROM revisions r CROSS JOIN LATERAL (
+        SELECT ` + chat.ActionColumns + ` FROM entries a, viewer v
+        WHERE a.conversation_id = $1 AND a.kind IN ('edit', 'delete')
+          AND a.target_seq >= (SELECT first FROM bounds) AND a.target_seq < r.target_seq AND ` + chat.Readable + `
+        ORDER BY a.target_seq DESC, a.seq DESC LIMIT 1) n
 ), found AS (
     SELECT a.target_seq, ` + chat.Actions + ` AS actions
-    FROM (SELECT a.*, ` + chat.Nth + ` FROM entries a, viewer v
-          WHERE a.conversation_id = $1 AND a.target_seq >= (SELECT min(seq) FROM page) AND a.target_seq <= (SELECT max(seq) FROM page)
-            AND ` + chat.Readable + `) a
-    WHERE ` + chat.InForce + `
+    FROM (SELECT * FROM revisions
+          UNION ALL
+          SELECT ` + chat.ActionColumns + ` FROM entries a, viewer v
+          WHERE a.conversation_id = $1 AND a.kind IN ('reaction_added', 'reaction_removed')
+            AND a.target_seq >= (SELECT first FROM bounds) AND a.target_seq <= (SELECT last FROM bounds) AND ` + chat.Readable + `) a
     GROUP BY a.target_seq
 )
 SELECT ` + chat.MessageColumns + `
 FROM page e CROSS JOIN viewer v LEFT JOIN found f ON f.target_seq = e.seq
 ORDER BY e.seq`
 
-	selectDown = `WITH page AS MATERIALIZED (` + rowsOfTheirOwn + downwards + folded
-	selectUp   = `WITH page AS MATERIALIZED (` + rowsOfTheirOwn + upwards + folded
-	selectLog  = `SELECT ` + chat.EntryColumns + ` FROM (` + stretches + upwards + `) e ORDER BY e.seq`
+	// selectLog is a range of the primary key in each stretch.
+	selectLog = `
+SELECT ` + chat.EntryColumns + ` FROM (
+    SELECT l.* FROM members m CROSS JOIN LATERAL (
+        SELECT * FROM entries o
+        WHERE o.conversation_id = $1 AND o.seq >= m.from_seq AND o.seq <= coalesce(m.until_seq, 9223372036854775807) AND o.seq > $3
+        ORDER BY o.seq LIMIT $4) l
+    WHERE m.conversation_id = $1 AND m.user_id = $2 ORDER BY l.seq LIMIT $4) e
+ORDER BY e.seq`
 )
 
 // pageDown gives the last messages before a seq, ascending.
