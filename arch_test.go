@@ -15,14 +15,15 @@ import (
 )
 
 // layers is the line an import may only follow to the right:
-// main -> history receipts presence push -> chat -> accounts -> store hub web -> problem strictjson text migrations privilege.
+// main -> history receipts presence push -> chat -> accounts -> store hub web -> budget -> problem strictjson text migrations privilege.
 var layers = map[string]int{
 	".":       0,
 	"history": 1, "receipts": 1, "presence": 1, "push": 1,
 	"chat":     2,
 	"accounts": 3,
 	"store":    4, "hub": 4, "web": 4,
-	"problem": 5, "strictjson": 5, "text": 5, "migrations": 5, "privilege": 5,
+	"budget":  5,
+	"problem": 6, "strictjson": 6, "text": 6, "migrations": 6, "privilege": 6,
 }
 
 // outside are programs that know only the public contract: they may import parleytest, and

@@ -8,7 +8,6 @@ import (
 
 	"github.com/coder/websocket"
 	"github.com/google/uuid"
-	"golang.org/x/time/rate"
 )
 
 // keptOutbox is how many frames an idle outbox has room for at most, so that one burst
@@ -21,10 +20,9 @@ type Conn struct {
 	ID uuid.UUID
 	Identity
 
-	hub   *Hub
-	ws    *websocket.Conn
-	wire  *wire
-	limit *rate.Limiter // nil without rate limits
+	hub  *Hub
+	ws   *websocket.Conn
+	wire *wire
 
 	heard   atomic.Int64 // second of the hub's clock in which the client was last heard
 	writing atomic.Int64 // second in which a write began that waits for the client; 0: none does

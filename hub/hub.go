@@ -21,6 +21,7 @@ import (
 	"github.com/coder/websocket"
 	"github.com/google/uuid"
 
+	"parley/budget"
 	"parley/problem"
 )
 
@@ -80,7 +81,7 @@ type Config struct {
 	Epoch uuid.UUID
 	// Version is the server's, told to clients in hello.
 	Version string
-	// RateLimits bounds the frames of one connection.
+	// RateLimits bounds the frames of each user.
 	RateLimits bool
 }
 
@@ -92,6 +93,7 @@ type Hub struct {
 	opened   []func(context.Context, *Conn) error
 	topics   []leaver
 	flushers flushers
+	frames   *budget.Rate[uuid.UUID] // of each user; nil without rate limits
 	began    time.Time
 	clock    atomic.Int64 // seconds since began, moved by Run: cheap to read per frame
 
@@ -112,6 +114,9 @@ func New(cfg Config) *Hub {
 	// be a silence of everybody. It begins at 1, because 0 is no time to have begun a write at.
 	h := &Hub{cfg: cfg, conns: make(map[*Conn]struct{}), began: time.Now().Add(-time.Second)}
 	h.tick(time.Now())
+	if cfg.RateLimits {
+		h.frames = budget.NewRate[uuid.UUID](framesPerSecond, time.Second, framesBurst, "Too many frames. Try again in a moment.")
+	}
 	h.flushers.limit = runtime.GOMAXPROCS(0)
 	h.base, h.stop = context.WithCancel(context.Background())
 	h.mux.handlers, h.mux.large = make(map[string]Handler), make(map[string]bool)

@@ -11,12 +11,10 @@ import (
 
 	"github.com/coder/websocket"
 	"github.com/google/uuid"
-	"golang.org/x/time/rate"
-
 	"parley/problem"
 )
 
-// Frames of one connection beyond this are refused as rate_limited: a person types
+// Frames of all connections of a user beyond this are refused as rate_limited: a person types
 // far less, a bot can keep this up for ever.
 const (
 	framesPerSecond = 50
@@ -27,7 +25,6 @@ var (
 	errOrigin   = problem.New(problem.Forbidden, "This page may not connect here: its origin is not the server's public address.")
 	errDraining = &problem.Error{Code: problem.Unavailable, Detail: "The server is going away; try again in a moment.", RetryAfter: time.Second}
 	errNoID     = problem.New(problem.Invalid, "A request needs an id of 1 to 64 bytes.")
-	errTooFast  = &problem.Error{Code: problem.RateLimited, Detail: "Too many frames; slow down.", RetryAfter: time.Second}
 )
 
 // ServeHTTP makes the handshake. Who is asking comes from a bearer token, or from the
@@ -74,9 +71,6 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	ws.SetReadLimit(-1) // next has one of its own, after which what follows is still read
 	c.ws, c.wire = ws, hj.wire
-	if h.cfg.RateLimits {
-		c.limit = rate.NewLimiter(framesPerSecond, framesBurst)
-	}
 	switch {
 	case ws.Subprotocol() == "" && r.Header.Get("Sec-WebSocket-Protocol") != "":
 		go c.refuse(CloseProtocolError, "the subprotocol is "+Subprotocol)
@@ -198,12 +192,12 @@ func (h *Hub) read(c *Conn, buf []byte) {
 		}
 		c.beat()
 		req, size, err := h.request(c, frame)
+		refused := h.frames.Take(c.UserID, 1+len(frame)/maxFrame) // a large frame counts as several
 		switch {
 		case size > maxFrame && !h.mux.large[req.Type]:
 			c.tooBig()
-		// A large frame counts as several.
-		case c.limit != nil && !c.limit.AllowN(time.Now(), 1+len(frame)/maxFrame):
-			req.Fail(errTooFast)
+		case refused != nil:
+			req.Fail(refused)
 		case err != nil:
 			req.Fail(err)
 		default:

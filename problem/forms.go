@@ -39,10 +39,11 @@ func (e *Error) Write(w http.ResponseWriter) {
 
 // Frame is the form in an error frame on the socket.
 type Frame struct {
-	Code   Code    `json:"code"`
-	Detail string  `json:"detail"`
-	Errors []Field `json:"errors,omitempty"`
+	Code       Code    `json:"code"`
+	Detail     string  `json:"detail"`
+	Errors     []Field `json:"errors,omitempty"`
+	RetryAfter int64   `json:"retry_after,omitempty"` // in seconds, as the header Retry-After
 }
 
 // Frame gives the socket form.
-func (e *Error) Frame() Frame { return Frame{e.Code, e.Detail, e.Fields} }
+func (e *Error) Frame() Frame { return Frame{e.Code, e.Detail, e.Fields, e.retryAfter()} }

@@ -121,11 +121,15 @@ func (e *Error) GetStatus() int { return e.Code.Status() }
 
 // GetHeaders adds Retry-After, in whole seconds, where it is known (huma.HeadersError).
 func (e *Error) GetHeaders() http.Header {
-	if e.RetryAfter <= 0 {
-		return nil
+	if s := e.retryAfter(); s > 0 {
+		return http.Header{"Retry-After": {strconv.FormatInt(s, 10)}}
 	}
-	s := int64((e.RetryAfter + time.Second - 1) / time.Second)
-	return http.Header{"Retry-After": {strconv.FormatInt(s, 10)}}
+	return nil
+}
+
+// retryAfter is RetryAfter in whole seconds, rounded up; 0 where it is not known.
+func (e *Error) retryAfter() int64 {
+	return int64((max(e.RetryAfter, 0) + time.Second - 1) / time.Second)
 }
 
 // ContentType turns application/json into the problem form (huma.ContentTypeFilter).
