@@ -97,7 +97,7 @@ func (s *Service) act(ctx context.Context, a Action) (result, error) {
 	defer w.exit()
 	for ; ; retryPause() {
 		one, cancel := context.WithTimeout(ctx, attemptTimeout)
-		r, err := s.q.act(one, a)
+		r, err := s.w.act(one, a)
 		cancel()
 		if err == nil {
 			return r, nil

@@ -113,6 +113,28 @@ func TestActionsLeaveThePoolAlone(t *testing.T) {
 	acting.Wait()
 }
 
+// Reads that hold every connection there is for them delay nothing that is stored.
+func TestReadsDoNotDelayWriting(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ann, ben, id := b.pair()
+	eve, group := b.user("eve"), b.group(ann, ben)
+	for range b.db.Pool().Config().MaxConns {
+		conn, err := b.db.Pool().Acquire(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Release()
+	}
+	seq := b.send(ann, id, "hello").Seq
+	if _, err := b.Act(t.Context(), Action{Kind: KindReactionAdded, ConversationID: id, SenderID: ben, TargetSeq: seq, Emoji: "👍"}); err != nil {
+		t.Error(err)
+	}
+	if _, err := b.AddMembers(t.Context(), ann, group, []accounts.UserID{eve}); err != nil {
+		t.Error(err)
+	}
+}
+
 // An edit that names other people changes whom the message names, with the same text, too.
 func TestEditOfMentions(t *testing.T) {
 	t.Parallel()

@@ -68,6 +68,7 @@ type Config struct {
 type Service struct {
 	cfg    Config
 	q      queries
+	w      queries // by the connections that are for what is stored
 	byUser *hub.Topics[accounts.UserID]
 	byConv *hub.Topics[ConversationID]
 	gates  gates
@@ -117,6 +118,7 @@ func New(cfg Config) *Service {
 	s := &Service{
 		cfg:     cfg,
 		q:       queries{cfg.DB},
+		w:       queries{cfg.DB.Writer()},
 		byUser:  hub.NewTopics[accounts.UserID](cfg.Hub),
 		byConv:  hub.NewTopics[ConversationID](cfg.Hub),
 		errands: make(chan func(context.Context), maxErrands),

@@ -291,7 +291,7 @@ func (w *writer) attempt(batch []*pending) error {
 	ctx, cancel := context.WithTimeout(context.Background(), attemptTimeout)
 	defer cancel()
 	var err error
-	w.results, err = w.s.q.append(ctx, batch, w.results[:0])
+	w.results, err = w.s.w.append(ctx, batch, w.results[:0])
 	return err
 }
 

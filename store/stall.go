@@ -77,10 +77,17 @@ func (w *stallWatch) begin() {
 	w.running.Go(w.watch)
 }
 
-// watch checks until no commit is stalled.
+// watch checks until no commit is stalled. It has a connection of its own: the pool's may all be
+// of commits that wait.
 func (w *stallWatch) watch() {
+	var conn *pgx.Conn
+	defer func() {
+		if conn != nil {
+			closeConn(w.ctx, conn)
+		}
+	}()
 	for {
-		n, err := w.db.stalledCommits(w.ctx, stallSuspicion)
+		n, err := w.count(&conn)
 		switch {
 		case err == nil && n == 0:
 			w.mu.Lock()
@@ -99,6 +106,28 @@ func (w *stallWatch) watch() {
 		case <-time.After(stallInterval):
 		}
 	}
+}
+
+// count gives how many commits are stalled. It makes the connection where there is none.
+func (w *stallWatch) count(conn **pgx.Conn) (n int, err error) {
+	ctx, cancel := context.WithTimeout(w.ctx, pingTimeout)
+	defer cancel()
+	if *conn == nil {
+		c, err := w.db.connect(ctx)
+		if errors.Is(err, ErrStalled) {
+			return maxStalledCommits, nil
+		}
+		if err != nil {
+			return 0, err
+		}
+		*conn = c
+	}
+	if err := (*conn).QueryRow(ctx, selectStalledCommits, stallSuspicion.Seconds()).Scan(&n); err != nil {
+		closeConn(ctx, *conn)
+		*conn = nil
+		return 0, err
+	}
+	return n, nil
 }
 
 // Stalled reports whether commits wait for a synchronous standby that does not answer. A
@@ -126,19 +155,12 @@ func (refusal) Tx() pgx.Tx                       { return nil }
 func (db *DB) Ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
-	n, err := db.stalledCommits(ctx, stallTimeout)
-	if err != nil {
+	var n int
+	if err := db.pool.QueryRow(ctx, selectStalledCommits, stallTimeout.Seconds()).Scan(&n); err != nil {
 		return fmt.Errorf("query the database: %w", err)
 	}
 	if n > 0 {
 		return fmt.Errorf("commits wait for a synchronous standby: %d for over %s", n, stallTimeout)
 	}
 	return nil
-}
-
-func (db *DB) stalledCommits(ctx context.Context, longerThan time.Duration) (n int, err error) {
-	ctx, cancel := bounded(ctx, pingTimeout)
-	defer cancel()
-	err = db.pool.QueryRow(ctx, selectStalledCommits, longerThan.Seconds()).Scan(&n)
-	return n, err
 }

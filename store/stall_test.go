@@ -58,6 +58,10 @@ func TestCommitWithoutItsStandby(t *testing.T) {
 				return err
 			})
 		},
+		"writer": func(ctx context.Context) error {
+			_, err := db.Writer().Exec(ctx, insert, "writer")
+			return err
+		},
 	}
 	given := make(chan error, len(ways))
 	for how, write := range ways {
@@ -75,6 +79,9 @@ func TestCommitWithoutItsStandby(t *testing.T) {
 		<-given
 	}
 	eventually(t, 10*time.Second, "the stall is noticed", db.Stalled)
+	if !db.Writer().Stalled() {
+		t.Error("the writer does not know of the stall")
+	}
 	eventually(t, 10*time.Second, "the database is not ready", func() bool { return db.Ready(ctx) != nil })
 	// A cancel request is answered within milliseconds; by now pgx would have sent them all.
 	if n := visible(); n != 0 {

@@ -48,7 +48,7 @@ type Querier interface {
 type Config struct {
 	URL      string       // a URL or a key=value string, as libpq takes them
 	Logger   *slog.Logger // nil: slog.Default()
-	MaxConns int32        // most connections at once; 0: 4 a CPU, but 8 to 64
+	MaxConns int32        // most connections at once, the writer's included; 0: 4 a CPU, but 8 to 64
 }
 
 // DB is a pool of connections to one database. Its own Exec, Query, QueryRow, SendBatch
@@ -57,8 +57,12 @@ type Config struct {
 type DB struct {
 	pool   *pgxpool.Pool
 	logger *slog.Logger
-	stall  stallWatch
+	stall  *stallWatch // shared with writer
+	writer *DB         // nil: this one
 }
+
+// writerConns is how many connections are kept for Writer, of half of all at most.
+const writerConns = 4
 
 // Open connects and makes sure that the database can keep Parley's promise: PostgreSQL 15
 // or later, a primary, UTF-8, and durable (fsync, full_page_writes and synchronous_commit
@@ -69,20 +73,32 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	pool, err := pgxpool.NewWithConfig(ctx, pc)
-	if err != nil {
-		return nil, fmt.Errorf("make connection pool: %w", err)
-	}
 	logger := cfg.Logger
 	if logger == nil {
 		logger = slog.Default()
 	}
-	db := &DB{pool: pool, logger: logger}
+	db := &DB{logger: logger, stall: &stallWatch{}}
 	db.stall.init(db)
+	if n := min(writerConns, pc.MaxConns/2); n > 0 {
+		wc := pc.Copy()
+		wc.MaxConns = n
+		pc.MaxConns -= n
+		db.writer = &DB{logger: logger, stall: db.stall}
+		if db.writer.pool, err = pgxpool.NewWithConfig(ctx, wc); err != nil {
+			return nil, fmt.Errorf("make the writers' connection pool: %w", err)
+		}
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, pc)
+	if err != nil {
+		db.Writer().pool.Close()
+		return nil, fmt.Errorf("make connection pool: %w", err)
+	}
+	db.pool = pool
 	ctx, cancel := bounded(ctx, callTimeout)
 	defer cancel()
 	if err := pool.Ping(ctx); err != nil {
 		pool.Close()
+		db.Writer().pool.Close()
 		if unfit, ok := errors.AsType[*UnfitError](err); ok {
 			return nil, unfit // a sentence for the operator, without the pool's wrapping
 		}
@@ -167,9 +183,19 @@ func bounded(ctx context.Context, d time.Duration) (context.Context, context.Can
 // Calls on it get no deadline from here.
 func (db *DB) Pool() *pgxpool.Pool { return db.pool }
 
-// Close waits until every connection is given back and closes them.
+// Writer is the same database by connections of its own, which are for storing messages and what
+// is done to them: reads, however many, do not delay that. What is stalled is known to both.
+func (db *DB) Writer() *DB {
+	if db.writer == nil {
+		return db
+	}
+	return db.writer
+}
+
+// Close waits until every connection is given back and closes them, the writer's too.
 func (db *DB) Close() {
 	db.stall.close()
+	db.Writer().pool.Close()
 	db.pool.Close()
 }
 
