@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"parley/accounts"
+	"parley/budget"
 	"parley/chat"
 	"parley/history"
 	"parley/hub"
@@ -31,6 +32,8 @@ type app struct {
 	receipts *receipts.Service
 	presence *presence.Service
 	push     *push.Service
+
+	reads *budget.Turns[accounts.UserID] // nil without rate limits
 }
 
 // newApp wires the packages and registers every route, frame and topic of the bus.
@@ -96,7 +99,7 @@ func newApp(ctx context.Context, cfg *config, db *store.DB, log *slog.Logger) (*
 	})
 	sockets.Hub = a.hub
 	a.chat = chat.New(chat.Config{
-		DB: db, Bus: a.bus, Hub: a.hub, Logger: log, MaxMembers: cfg.GroupLimit, Person: a.accounts.User,
+		DB: db, Bus: a.bus, Hub: a.hub, Logger: log, MaxMembers: cfg.GroupLimit, RateLimits: limits, Person: a.accounts.User,
 		Sent: func(id chat.ConversationID, user accounts.UserID, seq chat.Seq) {
 			a.receipts.Read(id, user, seq)
 			a.push.Sent(id, user, seq)
@@ -106,8 +109,11 @@ func newApp(ctx context.Context, cfg *config, db *store.DB, log *slog.Logger) (*
 	a.receipts = receipts.New(receipts.Config{
 		DB: db, Bus: a.bus, Logger: log, ByConversation: a.chat.ByConversation(), ByUser: a.chat.ByUser(),
 	})
+	if limits {
+		a.reads = newReads()
+	}
 	a.presence = presence.New(presence.Config{
-		DB: db, Bus: a.bus, Hub: a.hub, Logger: log, ByConversation: a.chat.ByConversation(), ByUser: a.chat.ByUser(),
+		Reads: a.reads, DB: db, Bus: a.bus, Hub: a.hub, Logger: log, ByConversation: a.chat.ByConversation(), ByUser: a.chat.ByUser(),
 	})
 	a.push, err = push.New(ctx, push.Config{
 		DB: db, Logger: log, PublicURL: a.web.PublicURL, Generic: cfg.PushContent == "generic", AllowPrivate: cfg.PushAllowPrivate,
@@ -116,10 +122,11 @@ func newApp(ctx context.Context, cfg *config, db *store.DB, log *slog.Logger) (*
 	if err != nil {
 		return nil, err
 	}
-	past := history.New(history.Config{DB: db, Chat: a.chat, Epoch: epoch})
+	past := history.New(history.Config{DB: db, Chat: a.chat, Epoch: epoch, Reads: a.reads})
 
 	api := a.web.API()
 	a.accounts.Protect(api) // before anything is registered
+	limitReads(api, a.reads)
 	a.accounts.Routes(api)
 	a.chat.Routes(api)
 	past.Routes(api)

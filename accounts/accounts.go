@@ -18,6 +18,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"parley/budget"
 	"parley/problem"
 	"parley/store"
 )
@@ -57,7 +58,7 @@ type Config struct {
 	BasePath string
 	// SecureCookies says that the public URL is https.
 	SecureCookies bool
-	// RateLimits throttles wrong passwords and codes.
+	// RateLimits throttles wrong passwords and codes, and bounds the invites of each user.
 	RateLimits bool
 }
 
@@ -70,6 +71,8 @@ type Service struct {
 	hashing slots
 	matches func(passwordHash, string) bool // passwordHash.matches; a test counts its calls
 
+	inviteBudget *budget.Rate[UserID] // nil without rate limits
+
 	mu   sync.Mutex             // guards used
 	used map[SessionID]struct{} // in use, and their rows do not say so yet; Run writes them
 }
@@ -79,6 +82,9 @@ func New(cfg Config) *Service {
 	s := &Service{cfg: cfg, log: cfg.Logger, q: queries{cfg.DB}, hashing: newSlots(), matches: passwordHash.matches, used: map[SessionID]struct{}{}}
 	if s.log == nil {
 		s.log = slog.Default()
+	}
+	if cfg.RateLimits {
+		s.inviteBudget = budget.NewRate[UserID](invitesPerHour, time.Hour, invitesPerHour, "You have created too many invites in the last hour. Try again later.")
 	}
 	s.ended = store.NewTopic(cfg.Bus, "session", store.Same, func(id SessionID, _ struct{}) { s.closeHere(id) })
 	return s

@@ -33,6 +33,9 @@ type NewInvite struct {
 
 const inviteLife = 7 * 24 * time.Hour // unless said otherwise
 
+// invitesPerHour is how many invites a user may make, by this replica.
+const invitesPerHour = 50
+
 // Somebody can have a thousand invites open; that many are also what a list shows.
 const maxOpenInvites = 1000
 
@@ -60,6 +63,9 @@ func (s *Service) Invite(ctx context.Context, who Identity, life time.Duration, 
 		return NewInvite{}, errNotAdmin
 	case s.signup() == SignupClosed:
 		return NewInvite{}, errSignupClosed
+	}
+	if err := s.inviteBudget.Take(who.UserID, 1); err != nil {
+		return NewInvite{}, err
 	}
 	life, uses = cmp.Or(life, inviteLife), cmp.Or(uses, 1)
 	code, hash := newSecret(codeBytes)

@@ -54,10 +54,13 @@ func (a Action) check() error {
 // An author edits and deletes their own messages; in a group, owners and admins delete
 // anybody's. What is deleted stays so: an edit or a reaction that comes later is refused.
 // Errors: ErrNotMember, ErrNoMessage, ErrNotAllowed, ErrDeleted, ErrClientID, ErrUnknown
-// (do it again), and the codes invalid and too_large.
+// (do it again), and the codes invalid, too_large and rate_limited.
 func (s *Service) Act(ctx context.Context, a Action) (Sent, error) {
 	a.Emoji = text.CanonicalEmoji(a.Emoji)
 	if err := a.check(); err != nil {
+		return Sent{}, err
+	}
+	if err := s.budget.takeAction(a.SenderID); err != nil {
 		return Sent{}, err
 	}
 	r, err := s.act(ctx, a)

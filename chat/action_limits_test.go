@@ -75,6 +75,34 @@ func TestActionLimits(t *testing.T) {
 	}
 }
 
+// What one user does to messages is bounded for all conversations together, beside what they send.
+func TestActionBudget(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ann, ben, id := b.pair()
+	seq := b.send(ann, id, "x").Seq
+	b.budget = newBudgets()
+	if err := b.budget.actions.Take(ann, actionsBurst); err != nil {
+		t.Fatal(err)
+	}
+	edit := Action{Kind: KindEdit, ConversationID: id, SenderID: ann, TargetSeq: seq, Body: "y"}
+	var refused *problem.Error
+	if _, err := b.Act(t.Context(), edit); !errors.As(err, &refused) || refused.Code != problem.RateLimited || refused.RetryAfter <= 0 {
+		t.Errorf("beyond the budget: %v", err)
+	}
+	b.send(ann, id, "still sent")
+	if _, err := b.Act(t.Context(), Action{Kind: KindReactionAdded, ConversationID: id, SenderID: ben, TargetSeq: seq, Emoji: "👍"}); err != nil {
+		t.Errorf("another user: %v", err)
+	}
+	// An action is a message's worth as well.
+	if err := b.budget.messages.Take(ben, messagesBurst-1); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Act(t.Context(), Action{Kind: KindReactionRemoved, ConversationID: id, SenderID: ben, TargetSeq: seq, Emoji: "👍"}); !errors.As(err, &refused) || refused.Code != problem.RateLimited {
+		t.Errorf("beyond what a user sends: %v", err)
+	}
+}
+
 // Many who act on one message at once take no more connections than one of them would: the
 // pool is there for everybody else.
 func TestActionsLeaveThePoolAlone(t *testing.T) {

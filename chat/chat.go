@@ -53,6 +53,8 @@ type Config struct {
 	Logger *slog.Logger
 	// MaxMembers is how many members a group may have; 0: 500.
 	MaxMembers int
+	// RateLimits bounds what each user sends, changes, begins and whom they add.
+	RateLimits bool
 	// Person gives what others see of somebody.
 	Person func(context.Context, accounts.UserID) (accounts.User, error)
 	// Sent, if set, is told of every message after its commit: sending counts as
@@ -68,6 +70,7 @@ type Config struct {
 type Service struct {
 	cfg    Config
 	q      queries
+	budget budgets
 	w      queries // by the connections that are for what is stored
 	byUser *hub.Topics[accounts.UserID]
 	byConv *hub.Topics[ConversationID]
@@ -122,6 +125,9 @@ func New(cfg Config) *Service {
 		byUser:  hub.NewTopics[accounts.UserID](cfg.Hub),
 		byConv:  hub.NewTopics[ConversationID](cfg.Hub),
 		errands: make(chan func(context.Context), maxErrands),
+	}
+	if cfg.RateLimits {
+		s.budget = newBudgets()
 	}
 	s.gates.init(s)
 	s.profiles = store.NewTopic(cfg.Bus, "profile", store.Same, func(user accounts.UserID, _ struct{}) {

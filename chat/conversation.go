@@ -40,7 +40,8 @@ type Conversation struct {
 
 // OpenDirect gives the direct conversation of two people and makes it if there is none;
 // also when both do so at once there is exactly one. From the other side it is hidden until
-// its first message, or until that side opens it too. Errors: ErrWithOneself, ErrNoUser.
+// its first message, or until that side opens it too. Errors: ErrWithOneself, ErrNoUser, and the
+// code rate_limited.
 func (s *Service) OpenDirect(ctx context.Context, me, other accounts.UserID) (Conversation, error) {
 	if me == other {
 		return Conversation{}, ErrWithOneself
@@ -52,6 +53,9 @@ func (s *Service) OpenDirect(ctx context.Context, me, other accounts.UserID) (Co
 	// From here on nothing stops halfway because who asked is gone.
 	ctx = context.WithoutCancel(ctx)
 	if !found {
+		if err := s.budget.takeConversation(me, 1); err != nil {
+			return Conversation{}, err
+		}
 		if id, hidden, err = s.createDirect(ctx, me, other); err != nil {
 			return Conversation{}, err
 		}

@@ -29,7 +29,7 @@ var (
 )
 
 // CreateGroup makes a group of the user, who becomes its owner, and of others. Errors:
-// ErrNoUser, and the codes invalid (the title) and too_large.
+// ErrNoUser, and the codes invalid (the title), too_large and rate_limited.
 func (s *Service) CreateGroup(ctx context.Context, me accounts.UserID, title string, others []accounts.UserID) (Conversation, error) {
 	return s.CreateGroupOnce(ctx, me, uuid.Nil, title, others)
 }
@@ -56,6 +56,9 @@ func (s *Service) CreateGroupOnce(ctx context.Context, me accounts.UserID, key u
 	}
 	if len(members) > s.cfg.MaxMembers {
 		return Conversation{}, s.errGroupFull()
+	}
+	if err := s.budget.takeConversation(me, len(members)-1); err != nil {
+		return Conversation{}, err
 	}
 	ctx = context.WithoutCancel(ctx) // from here on nothing stops halfway because who asked is gone
 	id := store.NewID[Conversation]()

@@ -50,7 +50,7 @@ func (s *Service) Members(ctx context.Context, me accounts.UserID, id Conversati
 
 // AddMembers adds people to a group, all of them or none, and gives those named as they are
 // then. Who is in it already stays as they are. For owners and admins. Errors: ErrNotMember,
-// ErrNoUser, and the codes forbidden and too_large.
+// ErrNoUser, and the codes forbidden, too_large and rate_limited.
 func (s *Service) AddMembers(ctx context.Context, me accounts.UserID, id ConversationID, users []accounts.UserID) ([]Member, error) {
 	var members []Member
 	err := s.change(ctx, id, me, func(ctx context.Context, c *change) error {
@@ -70,6 +70,9 @@ func (s *Service) AddMembers(ctx context.Context, me accounts.UserID, id Convers
 		}
 		if len(added) > 0 && c.size+len(added) > s.cfg.MaxMembers {
 			return s.errGroupFull()
+		}
+		if err := s.budget.members.Take(me, len(added)); err != nil {
+			return err
 		}
 		if err := c.areActive(ctx, added...); err != nil {
 			return err

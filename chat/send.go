@@ -59,6 +59,10 @@ func (s *Service) Submit(m Outgoing, done func(Sent, error)) {
 		done(Sent{}, err)
 		return
 	}
+	if err := s.budget.messages.Take(m.SenderID, 1); err != nil {
+		done(Sent{}, err)
+		return
+	}
 	if err := s.writerOf(m.ConversationID).put(&pending{m, time.Now(), done}); err != nil {
 		done(Sent{}, err)
 	}
@@ -67,7 +71,7 @@ func (s *Service) Submit(m Outgoing, done func(Sent, error)) {
 // Send stores a message and returns where. A repeat (the same client_id by the same
 // sender with the same body) gives the place of the first. Errors: ErrNotMember,
 // ErrClientID, ErrNoReplied, ErrOverloaded (nothing was stored), ErrUnknown (send it
-// again with the same client_id), and the codes invalid and too_large.
+// again with the same client_id), and the codes invalid, too_large and rate_limited.
 func (s *Service) Send(ctx context.Context, m Outgoing) (Sent, error) {
 	type answer struct {
 		sent Sent

@@ -25,5 +25,11 @@ func (s *Service) frameSync(ctx context.Context, r *hub.Request) (any, error) {
 	if len(held.Conversations) > maxHeld {
 		return nil, errHeld
 	}
-	return s.Sync(ctx, accounts.UserID(r.Conn.UserID), held)
+	me := accounts.UserID(r.Conn.UserID)
+	leave, err := s.cfg.Reads.Enter(ctx, me)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	return s.Sync(ctx, me, held)
 }

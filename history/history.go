@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	"parley/accounts"
+	"parley/budget"
 	"parley/chat"
 	"parley/store"
 
@@ -19,6 +20,8 @@ type Config struct {
 	DB    *store.DB
 	Chat  *chat.Service
 	Epoch uuid.UUID
+	// Reads bounds what each user reads at a time; nil: nothing does.
+	Reads *budget.Turns[accounts.UserID]
 }
 
 // Service reads the logs.

@@ -20,8 +20,9 @@ const (
 	// conversations get half of it at most, and one always fits.
 	syncBytes = 256 << 10
 	// syncConversations and syncEntries are how many are read at most, a little more than
-	// could fit.
+	// could fit; syncSlice is how many conversations are read at a time.
 	syncConversations = 400
+	syncSlice         = 50
 	syncEntries       = 1000
 	// syncEach is how many entries of one conversation are read at most, so that the others
 	// get their turn.
@@ -143,21 +144,25 @@ func (s *Service) Sync(ctx context.Context, me accounts.UserID, held Held) (Miss
 	return m, nil
 }
 
-// faces describes as many conversations as there is room for.
+// faces describes as many conversations as there is room for. It reads them in slices, so that
+// hardly more is read than fits.
 func (s *Service) faces(ctx context.Context, me accounts.UserID, of []head, room *allowance) ([]chat.Conversation, error) {
-	ids := make([]chat.ConversationID, min(len(of), syncConversations))
-	for i := range ids {
-		ids[i] = of[i].id
-	}
-	list, err := s.cfg.Chat.Conversations(ctx, me, ids)
-	if err != nil {
-		return nil, err
-	}
-	for i, c := range list {
-		if fits, err := room.take(c); err != nil {
+	list := []chat.Conversation{}
+	for part := range slices.Chunk(of[:min(len(of), syncConversations)], syncSlice) {
+		ids := make([]chat.ConversationID, len(part))
+		for i := range part {
+			ids[i] = part[i].id
+		}
+		read, err := s.cfg.Chat.Conversations(ctx, me, ids)
+		if err != nil {
 			return nil, err
-		} else if !fits {
-			return list[:i], nil
+		}
+		for _, c := range read {
+			fits, err := room.take(c)
+			if err != nil || !fits {
+				return list, err
+			}
+			list = append(list, c)
 		}
 	}
 	return list, nil

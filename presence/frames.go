@@ -59,6 +59,11 @@ func (s *Service) frameWatch(ctx context.Context, r *hub.Request) (any, error) {
 	if len(watched) > maxWatched {
 		return nil, errWatched
 	}
+	leave, err := s.cfg.Reads.Enter(ctx, accounts.UserID(r.Conn.UserID))
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	defer s.answered(r.Conn)
 	for {
 		s.answering(r.Conn)

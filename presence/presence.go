@@ -21,6 +21,7 @@ import (
 	"github.com/google/uuid"
 
 	"parley/accounts"
+	"parley/budget"
 	"parley/chat"
 	"parley/hub"
 	"parley/store"
@@ -34,6 +35,8 @@ type Config struct {
 	Logger         *slog.Logger
 	ByConversation *hub.Topics[chat.ConversationID]
 	ByUser         *hub.Topics[accounts.UserID]
+	// Reads bounds what each user reads at a time; nil: nothing does.
+	Reads *budget.Turns[accounts.UserID]
 }
 
 // Service knows the people of this replica's connections.

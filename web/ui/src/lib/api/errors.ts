@@ -67,6 +67,8 @@ interface Problem {
   code?: unknown;
   detail?: unknown;
   errors?: unknown;
+  /** In a frame; over HTTP it is a header. */
+  retry_after?: unknown;
 }
 
 /** Reads a problem, whatever it came in. */
@@ -76,7 +78,7 @@ export function toApiError(problem: unknown, status = 0, retryAfter = 0): ApiErr
   const fields = Array.isArray(p.errors)
     ? p.errors.filter((f): f is FieldError => typeof f?.location === 'string' && typeof f?.message === 'string')
     : [];
-  return new ApiError(code, typeof p.detail === 'string' ? p.detail : '', fields, retryAfter);
+  return new ApiError(code, typeof p.detail === 'string' ? p.detail : '', fields, retryAfter || Number(p.retry_after) || 0);
 }
 
 /** Any error as an ApiError; one that is not from the server is a mistake of ours. */
