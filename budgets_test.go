@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/coder/websocket"
+	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
 
 	"parley/accounts"
@@ -233,6 +234,25 @@ func TestHostileReader(t *testing.T) {
 	for range readsWaiting {
 		if a := <-answers; a.code != "ok" {
 			t.Errorf("what waited: %+v", a)
+		}
+	}
+}
+
+// Only operations that exist are left out of the turns, so that a renamed one is not forgotten.
+func TestLightOperations(t *testing.T) {
+	t.Parallel()
+	s := startTest(t, nil)
+	known := make(map[string]bool)
+	for _, path := range s.web.API().OpenAPI().Paths {
+		for _, op := range []*huma.Operation{path.Get, path.Put, path.Post, path.Patch, path.Delete} {
+			if op != nil {
+				known[op.OperationID] = true
+			}
+		}
+	}
+	for name := range lightOperations {
+		if !known[name] {
+			t.Errorf("there is no operation %s", name)
 		}
 	}
 }

@@ -107,6 +107,19 @@ func (k *talk) golden(name string) {
 	}
 }
 
+// A frame beyond a budget is refused with the time after which to go on.
+func TestGoldenLimit(t *testing.T) {
+	t.Parallel()
+	s := startTest(t, func(c *config) { c.RateLimits = "on" })
+	a := &talk{socket: s.connect(s.person("ann", accounts.RoleMember)), ids: map[string]string{}}
+	for range 400 { // more than a user may send at once
+		a.say(`{"type":"presence.heartbeat","id":"3","data":{}}`)
+	}
+	a.lines = a.lines[399:]
+	a.hear("error", "")
+	a.golden("limited")
+}
+
 // The frames that the documentation promises are those the server sends.
 func TestGoldenFrames(t *testing.T) {
 	t.Parallel()

@@ -28,10 +28,14 @@ type Config struct {
 type Service struct {
 	cfg Config
 	q   queries
+	// conversations reads those of the ids that the user is a member of; a test counts them.
+	conversations func(ctx context.Context, me accounts.UserID, ids []chat.ConversationID) ([]chat.Conversation, error)
 }
 
 // New makes a Service.
-func New(cfg Config) *Service { return &Service{cfg, queries{cfg.DB}} }
+func New(cfg Config) *Service {
+	return &Service{cfg: cfg, q: queries{cfg.DB}, conversations: cfg.Chat.Conversations}
+}
 
 // Page is a stretch of a conversation, ascending by seq.
 type Page struct {

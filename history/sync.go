@@ -153,7 +153,7 @@ func (s *Service) faces(ctx context.Context, me accounts.UserID, of []head, room
 		for i := range part {
 			ids[i] = part[i].id
 		}
-		read, err := s.cfg.Chat.Conversations(ctx, me, ids)
+		read, err := s.conversations(ctx, me, ids)
 		if err != nil {
 			return nil, err
 		}

@@ -14,7 +14,7 @@ class FakeServer {
   mostInFlight = 0;
   calls: string[] = [];
   /** What becomes of the next calls, instead of an answer. */
-  faults: (ApiError | 'lost')[] = [];
+  faults: (ApiError | 'lost' | undefined)[] = [];
 
   async send(item: Queued): Promise<Sent> {
     this.calls.push(item.client_id);
@@ -300,6 +300,17 @@ describe('refusals', () => {
     expect(waits[0]).toBeGreaterThanOrEqual(500);
     expect(waits[1]).toBeGreaterThanOrEqual(1000);
     expect(waits[2]).toBeGreaterThanOrEqual(7000);
+  });
+
+  test('for sending too fast make a long outbox wait as long as the server says, and lose nothing', async () => {
+    const many = Array.from({ length: 60 }, (_, i) => String(i));
+    server.faults = many.flatMap((_, i) => (i % 3 === 2 ? [new ApiError('rate_limited', '', [], 4), undefined] : [undefined]));
+    const { outbox, waits } = tab();
+    for (const body of many) await outbox.enqueue('c', body);
+    await empty();
+    expect(server.bodies('c')).toEqual(many);
+    expect(waits).toHaveLength(20);
+    for (const wait of waits) expect(wait).toBeGreaterThanOrEqual(4000);
   });
 
   test('that last are said, and the next message goes on', async () => {

@@ -183,6 +183,15 @@ describe('requests', () => {
     await expect(b).rejects.toMatchObject({ code: 'forbidden', detail: 'No.' });
   });
 
+  test('that are refused say when to go on', async () => {
+    const { socket, last } = setUp();
+    socket.start();
+    last().hello();
+    const a = socket.request('a', {});
+    last().receive({ type: 'error', id: last().sent[0]!.id, error: { code: 'rate_limited', detail: 'Wait.', retry_after: 3 } });
+    await expect(a).rejects.toMatchObject({ code: 'rate_limited', retryAfter: 3 });
+  });
+
   test('before hello and without a connection are refused as offline', async () => {
     const { socket, last } = setUp();
     await expect(socket.request('a', {})).rejects.toMatchObject({ code: 'offline' });
