@@ -21,6 +21,8 @@ const (
 var lightOperations = map[string]bool{
 	"send-message": true, "edit-message": true, "delete-message": true, "add-reaction": true, "remove-reaction": true,
 	"get-me": true, "update-me": true, "get-push": true,
+	// Whoever uses a stolen session must not be able to keep its owner from ending it.
+	"list-sessions": true, "sign-out": true, "end-session": true, "end-other-sessions": true,
 	// They wait for something else than the database: a push service, a hash.
 	"test-device": true, "change-password": true,
 }

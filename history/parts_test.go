@@ -2,10 +2,13 @@ package history
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
+	"parley/accounts"
 	"parley/chat"
 )
 
@@ -66,5 +69,28 @@ func TestSyncInParts(t *testing.T) {
 	}
 	if m := sync(Held{Conversations: held, After: ids[6]}); len(m.Conversations)+len(m.Entries)+len(m.More)+len(m.Reset) > 0 {
 		t.Errorf("after the last id there is %+v", m)
+	}
+}
+
+// Conversations are read until the answer is full, and not all that there could be room for.
+func TestSyncReadsConversationsInSlices(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	const friends = 2 * syncSlice
+	for i := range friends {
+		id, _ := b.conversation(fmt.Sprintf("friend%d", i), 0)
+		b.say(id, 1, strings.Repeat("x", chat.MaxBody/2))
+	}
+	read := 0
+	b.Service.conversations = func(ctx context.Context, me accounts.UserID, ids []chat.ConversationID) ([]chat.Conversation, error) {
+		read += len(ids)
+		return b.chat.Conversations(ctx, me, ids)
+	}
+	m, err := b.Sync(t.Context(), b.ann, Held{})
+	if err != nil || len(m.Conversations) == 0 || len(m.More) != friends {
+		t.Fatalf("%d conversations, %d more, %v", len(m.Conversations), len(m.More), err)
+	}
+	if read != syncSlice {
+		t.Errorf("%d conversations were read for the %d that fit", read, len(m.Conversations))
 	}
 }

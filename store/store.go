@@ -90,7 +90,9 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, pc)
 	if err != nil {
-		db.Writer().pool.Close()
+		if db.writer != nil {
+			db.writer.pool.Close()
+		}
 		return nil, fmt.Errorf("make connection pool: %w", err)
 	}
 	db.pool = pool
