@@ -103,7 +103,7 @@ func (q queries) some(ctx context.Context, after DeviceID, limit int) ([]DeviceI
 }
 
 // raiseForgotten looks at the conversations of the owners of some devices in which something
-// was said within $4 seconds: at the last thousand entries that they do not have and that are
+// was said within $4 seconds: at the last thousand messages that they do not have and that are
 // older than $3 seconds; or that they have and did not read, older than $5 seconds and of the
 // last hour. It leaves those alone who read something else within $5 seconds, for they are
 // here, and devices that show something of the conversation which was not read, for a while.
@@ -117,7 +117,7 @@ WITH raw AS MATERIALIZED (
     CROSS JOIN LATERAL (
         SELECT e.seq, e.unread FROM (
             SELECT *, seq <= coalesce(r.seq, 0) AS unread
-            FROM entries x WHERE x.conversation_id = m.conversation_id AND x.seq > greatest(m.joined_seq, r.read_seq, j.seq)
+            FROM entries x WHERE x.conversation_id = m.conversation_id AND x.kind = 'message' AND x.seq > greatest(m.joined_seq, r.read_seq, j.seq)
                AND x.created_at <= now() - make_interval(secs => CASE WHEN x.seq <= coalesce(r.seq, 0) THEN $5::float8 ELSE $3::float8 END)
             ORDER BY x.seq DESC LIMIT 1000) e
         WHERE (NOT e.unread OR e.created_at > now() - interval '1 hour'

@@ -76,7 +76,7 @@ func (q queries) claim(ctx context.Context, limit int, lease time.Duration) ([]*
 const (
 	// selectLive gives, of devices, those whose session lasts, with the unread messages of their
 	// owners in all conversations that they want to be told of, a hundred each at most and among
-	// the last thousand entries, and the conversations that they show something of which was read.
+	// the last thousand messages, and the conversations that they show something of which was read.
 	selectLive = `
 WITH live AS MATERIALIZED (
     SELECT d.id, d.user_id, u.push_content = 'generic' AS generic
@@ -92,7 +92,7 @@ WITH live AS MATERIALIZED (
         LEFT JOIN LATERAL (SELECT r.read_seq FROM receipts r
             WHERE r.conversation_id = m.conversation_id AND r.user_id = m.user_id LIMIT 1) r ON true
         CROSS JOIN LATERAL (SELECT count(*) AS n FROM (
-            SELECT FROM (SELECT * FROM entries x WHERE x.conversation_id = m.conversation_id AND x.seq > greatest(m.joined_seq, r.read_seq)
+            SELECT FROM (SELECT * FROM entries x WHERE x.conversation_id = m.conversation_id AND x.kind = 'message' AND x.seq > greatest(m.joined_seq, r.read_seq)
                          ORDER BY x.seq DESC LIMIT 1000) e
             WHERE e.kind = 'message' AND e.body IS NOT NULL AND e.sender_id <> m.user_id LIMIT 100) e) k
         WHERE c.last_seq > greatest(m.joined_seq, r.read_seq) AND ` + isTold + `) AS n

@@ -20,6 +20,10 @@ func TestForgotten(t *testing.T) {
 		b.act(chat.Action{Kind: chat.KindReactionAdded, ConversationID: id, SenderID: ann.UserID, TargetSeq: seq, Emoji: "👍"})
 		b.act(chat.Action{Kind: chat.KindReactionRemoved, ConversationID: id, SenderID: ann.UserID, TargetSeq: seq, Emoji: "👍"})
 	}
+	// However much was done to it since, the message is found.
+	b.exec(`INSERT INTO entries (conversation_id, seq, kind, sender_id, created_at, body, target_seq)
+		SELECT c.id, c.last_seq + n, 'edit', $2, now(), 'Hello', $3 FROM conversations c, generate_series(1, 2000) n WHERE c.id = $1`, id, ann.UserID, seq)
+	b.exec(`UPDATE conversations SET last_seq = last_seq + 2000 WHERE id = $1`, id)
 	if _, err := b.sweepSome(t.Context(), DeviceID{}, sweepRows, ages{missing: comeBack, unread: unreadFor, since: life}); err != nil {
 		t.Fatal(err)
 	}
