@@ -95,7 +95,7 @@ func TestShutdownWithoutDatabase(t *testing.T) {
 	b := setup(t)
 	ann, _, id := b.pair()
 	attempts := &countingHandler{Handler: slog.DiscardHandler}
-	s := &Service{cfg: b.cfg, q: b.q}
+	s := &Service{cfg: b.cfg, q: b.q, w: b.w}
 	s.cfg.Logger = slog.New(attempts)
 	s.gates.init(s)
 	w := newWriter(s)

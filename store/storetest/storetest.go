@@ -48,7 +48,7 @@ func New(t testing.TB) *store.DB {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	// Few connections each: many tests share the server.
-	db, err := store.Open(ctx, store.Config{URL: dbURL, MaxConns: 8, Logger: slog.New(slog.DiscardHandler)})
+	db, err := store.Open(ctx, store.Config{URL: dbURL, MaxConns: 12, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatalf("open test database: %v", err)
 	}
