@@ -48,7 +48,7 @@ type Querier interface {
 type Config struct {
 	URL      string       // a URL or a key=value string, as libpq takes them
 	Logger   *slog.Logger // nil: slog.Default()
-	MaxConns int32        // most connections at once, the writer's included; 0: 4 a CPU, but 8 to 64
+	MaxConns int32        // most connections at once, the writer's included; 0: 4 a CPU, but 12 to 64
 }
 
 // DB is a pool of connections to one database. Its own Exec, Query, QueryRow, SendBatch
@@ -119,7 +119,7 @@ func poolConfig(cfg Config) (*pgxpool.Config, error) {
 		pc.MaxConns = cfg.MaxConns
 	} else {
 		// More than a few a CPU only queue up inside the server, which takes 100 by default.
-		pc.MaxConns = int32(min(max(8, 4*runtime.GOMAXPROCS(0)), 64))
+		pc.MaxConns = int32(min(max(12, 4*runtime.GOMAXPROCS(0)), 64))
 	}
 	// A connection that has idled for a second is pinged before use (pgx's default), so
 	// that those which died with the server are replaced unnoticed; this bounds the ping
