@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
@@ -44,6 +45,10 @@ func newApp(ctx context.Context, cfg *config, db *store.DB, log *slog.Logger) (*
 	}
 	a := &app{bus: store.NewBus(db)}
 	limits := cfg.RateLimits == "on"
+	perUser, perAddress := 0, 0
+	if limits {
+		perUser, perAddress = cfg.MaxSocketsPerUser, cfg.MaxSocketsPerAddress
+	}
 	a.web, err = web.New(web.Config{
 		BaseURL:        cfg.baseURL,
 		TrustedProxies: cfg.proxies,
@@ -55,11 +60,16 @@ func newApp(ctx context.Context, cfg *config, db *store.DB, log *slog.Logger) (*
 			return errors.Join(a.chat.Ready(), db.Ready(ctx))
 		},
 		Degraded: func() string {
-			if a.bus.Hearing() {
-				return ""
+			var all []string
+			if !a.bus.Hearing() {
+				all = append(all, "Other replicas are not heard: what is sent there arrives here up to some seconds late.")
 			}
-			return "Other replicas are not heard: what is sent there arrives here up to some seconds late."
+			if repeated := db.Failures().Degraded(); repeated != "" {
+				all = append(all, repeated)
+			}
+			return strings.Join(all, " ")
 		},
+		Failures: db.Failures(),
 	})
 	if err != nil {
 		return nil, err
@@ -83,6 +93,7 @@ func newApp(ctx context.Context, cfg *config, db *store.DB, log *slog.Logger) (*
 		BasePath:      a.web.BasePath(),
 		SecureCookies: a.web.Secure(),
 		RateLimits:    limits,
+		Failures:      db.Failures(),
 	})
 	a.hub = hub.New(hub.Config{
 		Logger: log,
@@ -90,12 +101,17 @@ func newApp(ctx context.Context, cfg *config, db *store.DB, log *slog.Logger) (*
 			who, err := a.accounts.Authenticate(ctx, token)
 			return hub.Identity{UserID: uuid.UUID(who.UserID), SessionID: uuid.UUID(who.SessionID)}, err
 		},
-		CookieName:    a.accounts.CookieName(),
-		OriginAllowed: a.web.OriginAllowed,
-		Translate:     store.Problem,
-		Epoch:         epoch,
-		Version:       version,
-		RateLimits:    limits,
+		CookieName:           a.accounts.CookieName(),
+		OriginAllowed:        a.web.OriginAllowed,
+		Translate:            store.Problem,
+		Epoch:                epoch,
+		Version:              version,
+		RateLimits:           limits,
+		ClientAddress:        web.ClientIP,
+		MaxSockets:           cfg.MaxSockets,
+		MaxSocketsPerUser:    perUser,
+		MaxSocketsPerAddress: perAddress,
+		Failures:             db.Failures(),
 	})
 	sockets.Hub = a.hub
 	a.chat = chat.New(chat.Config{
@@ -105,19 +121,20 @@ func newApp(ctx context.Context, cfg *config, db *store.DB, log *slog.Logger) (*
 			a.push.Sent(id, user, seq)
 		},
 		OnMemberLeft: func(id chat.ConversationID) { a.receipts.MembersChanged(id) },
+		Failures:     db.Failures(),
 	})
 	a.receipts = receipts.New(receipts.Config{
-		DB: db, Bus: a.bus, Logger: log, ByConversation: a.chat.ByConversation(), ByUser: a.chat.ByUser(),
+		DB: db, Bus: a.bus, Logger: log, ByConversation: a.chat.ByConversation(), ByUser: a.chat.ByUser(), Failures: db.Failures(),
 	})
 	if limits {
 		a.reads = newReads()
 	}
 	a.presence = presence.New(presence.Config{
-		Reads: a.reads, DB: db, Bus: a.bus, Hub: a.hub, Logger: log, ByConversation: a.chat.ByConversation(), ByUser: a.chat.ByUser(),
+		Reads: a.reads, DB: db, Bus: a.bus, Hub: a.hub, Logger: log, ByConversation: a.chat.ByConversation(), ByUser: a.chat.ByUser(), Failures: db.Failures(),
 	})
 	a.push, err = push.New(ctx, push.Config{
 		DB: db, Logger: log, PublicURL: a.web.PublicURL, Generic: cfg.PushContent == "generic", AllowPrivate: cfg.PushAllowPrivate,
-		FCM: []byte(cfg.FCMCredentials), FCMEndpoint: cfg.FCMEndpoint, RateLimits: limits,
+		FCM: []byte(cfg.FCMCredentials), FCMEndpoint: cfg.FCMEndpoint, RateLimits: limits, Failures: db.Failures(),
 	})
 	if err != nil {
 		return nil, err

@@ -15,7 +15,7 @@ import (
 )
 
 // layers is the line an import may only follow to the right:
-// main -> history receipts presence push -> chat -> accounts -> store hub web -> budget -> problem strictjson text migrations privilege.
+// main -> history receipts presence push -> chat -> accounts -> store hub web -> budget -> problem failures strictjson text migrations privilege.
 var layers = map[string]int{
 	".":       0,
 	"history": 1, "receipts": 1, "presence": 1, "push": 1,
@@ -23,7 +23,7 @@ var layers = map[string]int{
 	"accounts": 3,
 	"store":    4, "hub": 4, "web": 4,
 	"budget":  5,
-	"problem": 6, "strictjson": 6, "text": 6, "migrations": 6, "privilege": 6,
+	"problem": 6, "failures": 6, "strictjson": 6, "text": 6, "migrations": 6, "privilege": 6,
 }
 
 // outside are programs that know only the public contract: they may import parleytest, and

@@ -36,8 +36,12 @@ type config struct {
 	PushContent    string   `env:"PARLEY_PUSH_CONTENT" enum:"full,generic" default:"full" help:"What notifications show at most: full (who wrote what) or generic (that there is a message)."`
 	FCMCredentials string   `name:"fcm-credentials" env:"PARLEY_FCM_CREDENTIALS" secret:"" placeholder:"JSON" help:"Service account of a Firebase project, for notifications on Android and iOS; its file by PARLEY_FCM_CREDENTIALS_FILE. Default: none."`
 	FCMEndpoint    string   `name:"fcm-endpoint" env:"PARLEY_FCM_ENDPOINT" placeholder:"URL" help:"Another address of FCM than Google's, for tests."`
+	MaxSockets     int      `env:"PARLEY_MAX_SOCKETS" placeholder:"N" help:"Connections (WebSockets) that this process takes. Default: what its limit of open files allows."`
 	LogLevel       string   `env:"PARLEY_LOG_LEVEL" enum:"debug,info,warn,error" default:"info" help:"What is logged: debug, info, warn or error."`
 	LogFormat      string   `env:"PARLEY_LOG_FORMAT" enum:"auto,text,json" default:"auto" help:"text, json, or auto: text on a terminal, else json."`
+
+	MaxSocketsPerUser    int `env:"PARLEY_MAX_SOCKETS_PER_USER" placeholder:"N" help:"Connections that one user may have; one more closes the oldest. Default 50."`
+	MaxSocketsPerAddress int `env:"PARLEY_MAX_SOCKETS_PER_ADDRESS" placeholder:"N" help:"Connections that one address, or /64 of IPv6, may have. Default 200; an office behind one address may need more."`
 
 	PushAllowPrivate bool `env:"PARLEY_PUSH_ALLOW_PRIVATE" help:"Let push services be at private addresses, for tests: everybody signed in can then make the server call such addresses."`
 
@@ -67,6 +71,13 @@ func (c *config) check() error {
 	if c.GroupLimit = cmp.Or(c.GroupLimit, 500); c.GroupLimit < 2 || c.GroupLimit > 500 {
 		return fmt.Errorf("the group limit is 2 to 500, not %d", c.GroupLimit)
 	}
+	for name, n := range map[string]*int{"max-sockets": &c.MaxSockets, "max-sockets-per-user": &c.MaxSocketsPerUser, "max-sockets-per-address": &c.MaxSocketsPerAddress} {
+		if *n < 0 {
+			return fmt.Errorf("%s: use a number above 0, not %d", name, *n)
+		}
+	}
+	c.MaxSocketsPerUser, c.MaxSocketsPerAddress = cmp.Or(c.MaxSocketsPerUser, 50), cmp.Or(c.MaxSocketsPerAddress, 200)
+	c.MaxSockets = boundSockets(c.MaxSockets, descriptorLimit())
 	if c.Listen == "" {
 		c.Listen = ":8080"
 		if c.Port != 0 {

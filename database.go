@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 
+	"parley/failures"
 	"parley/store"
 )
 
@@ -40,7 +41,7 @@ func openDatabase(ctx context.Context, cfg *config, log *slog.Logger, beside boo
 	}
 	err := store.Migrate(ctx, url, log)
 	if err == nil {
-		d.DB, err = store.Open(ctx, store.Config{URL: url, Logger: log})
+		d.DB, err = store.Open(ctx, store.Config{URL: url, Logger: log, Failures: failures.New(log)})
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open the database: %w", err), d.stop(context.WithoutCancel(ctx)))

@@ -13,6 +13,8 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"parley/web"
 )
 
 type serveCommand struct{}
@@ -60,7 +62,7 @@ type server struct {
 	*app
 	log      *slog.Logger
 	db       *database
-	listener net.Listener
+	listener *web.Listener
 	http     *http.Server
 
 	failed  chan error // what ended although it should not have
@@ -90,7 +92,7 @@ func startServer(ctx context.Context, cfg *config, log *slog.Logger, bound func(
 		db.Close()
 		return nil, errors.Join(err, db.stop(context.WithoutCancel(ctx)), ln.Close())
 	}
-	s := &server{app: a, log: log, db: db, listener: ln, http: a.web.HTTPServer(), failed: make(chan error, 8)}
+	s := &server{app: a, log: log, db: db, listener: web.NewListener(ln, log), http: a.web.HTTPServer(), failed: make(chan error, 8)}
 	s.busRun = s.start("bus", a.bus.Run)
 	s.hubRun = s.start("hub", a.hub.Run)
 	s.accountsRun = s.start("accounts", a.accounts.Run)
@@ -206,7 +208,7 @@ func (s *server) start(name string, run func(context.Context) error) *task {
 	t := &task{cancel, make(chan struct{})}
 	go func() {
 		defer close(t.done)
-		err := run(ctx)
+		err := s.db.Failures().Do(name, func() error { return run(ctx) })
 		switch {
 		case ctx.Err() == nil:
 			s.failed <- fmt.Errorf("%s ended by itself: %w", name, cmp.Or(err, errNoReason))

@@ -19,6 +19,7 @@ import (
 	"github.com/google/uuid"
 
 	"parley/budget"
+	"parley/failures"
 	"parley/problem"
 	"parley/store"
 )
@@ -60,6 +61,8 @@ type Config struct {
 	SecureCookies bool
 	// RateLimits throttles wrong passwords and codes, and bounds the invites of each user.
 	RateLimits bool
+	// Failures counts panics.
+	Failures *failures.Log
 }
 
 // Service is the accounts of this process. It is safe for concurrent use.
@@ -127,21 +130,24 @@ func (s *Service) Run(ctx context.Context) error {
 			return nil
 		case <-t.C:
 		}
-		err := s.closeEnded(ctx, &seen)
-		if err == nil {
-			err = s.writeUsed(ctx)
-		}
-		if now := time.Now(); err == nil && now.After(pruneAt) {
-			if err = s.prune(ctx); err == nil {
-				pruneAt = now.Add(pruneEvery)
+		err := s.cfg.Failures.Do("look after sessions", func() (err error) {
+			err = s.closeEnded(ctx, &seen)
+			if err == nil {
+				err = s.writeUsed(ctx)
 			}
-		}
-		if now := time.Now(); err == nil && now.After(foldAt) {
-			var all bool
-			if all, err = s.foldNames(ctx); all {
-				foldAt = now.Add(foldEvery)
+			if now := time.Now(); err == nil && now.After(pruneAt) {
+				if err = s.prune(ctx); err == nil {
+					pruneAt = now.Add(pruneEvery)
+				}
 			}
-		}
+			if now := time.Now(); err == nil && now.After(foldAt) {
+				var all bool
+				if all, err = s.foldNames(ctx); all {
+					foldAt = now.Add(foldEvery)
+				}
+			}
+			return err
+		})
 		if ctx.Err() != nil {
 			return nil
 		}

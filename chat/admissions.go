@@ -102,12 +102,13 @@ func (g *gates) hand(a admission, conns []*hub.Conn, hello []byte, entries []Ent
 		if e.Seq > gt.delivered {
 			break
 		}
-		frame := hub.EncodeEvent("entry", e)
+		frame := g.s.event("entry", e)
+		at := e.position()
 		for _, c := range conns {
 			if hello != nil {
 				c.Send(hello)
 			}
-			c.Send(frame)
+			c.SendEntry(frame, at)
 		}
 		hello = nil
 	}

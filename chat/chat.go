@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"parley/accounts"
+	"parley/failures"
 	"parley/hub"
 	"parley/problem"
 	"parley/store"
@@ -64,6 +65,8 @@ type Config struct {
 	// OnMemberLeft, if set, is called after a membership of a group ended: what waited for that
 	// member waits no longer. It must not block.
 	OnMemberLeft func(ConversationID)
+	// Failures counts panics and entries that cannot be encoded.
+	Failures *failures.Log
 }
 
 // Service is the chat of this process.
@@ -105,7 +108,7 @@ func (s *Service) runErrands(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case do := <-s.errands:
-			do(ctx)
+			_ = s.cfg.Failures.Do("background task", func() error { do(ctx); return nil }) // counted
 		}
 	}
 }
@@ -165,10 +168,19 @@ func (s *Service) Run(ctx context.Context) error {
 	go func() { writers.Wait(); stop() }()
 	var errands sync.WaitGroup
 	errands.Go(func() { s.runErrands(delivering) })
-	errands.Go(func() { s.sweepOwnerships(ctx) })
+	errands.Go(func() { s.cfg.Failures.Loop(ctx, "hand over groups", s.sweepOwnerships) })
 	s.gates.run(delivering)
 	errands.Wait()
 	return nil
+}
+
+// event encodes an event; nil, of which nothing is sent, if JSON cannot express it.
+func (s *Service) event(eventType string, data any) []byte {
+	frame, err := hub.EncodeEvent(eventType, data)
+	if err != nil {
+		s.cfg.Failures.Report("encode the event "+eventType, err)
+	}
+	return frame
 }
 
 // ByConversation is the map of connections interested in a conversation, for packages

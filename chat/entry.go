@@ -6,6 +6,7 @@ import (
 	"github.com/google/uuid"
 
 	"parley/accounts"
+	"parley/hub"
 	"parley/store"
 	"parley/text"
 )
@@ -53,6 +54,11 @@ type Entry struct {
 	TargetSeq      Seq             `json:"target_seq,omitempty" doc:"Of an edit, a deletion or a reaction: the seq of the message"`
 	Emoji          string          `json:"emoji,omitempty" doc:"Of a reaction, in its canonical form"`
 	Detail
+}
+
+// position is where a connection that is behind has to be told that the entry is.
+func (e *Entry) position() *hub.Position {
+	return &hub.Position{Log: uuid.UUID(e.ConversationID), Seq: int64(e.Seq)}
 }
 
 // Detail is what only some kinds have. It is stored as it is sent.

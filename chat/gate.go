@@ -158,12 +158,13 @@ func (g *gates) find(id ConversationID) *gate {
 	return gt
 }
 
-// encode makes the frame of an entry, or none if nobody here would get it.
+// encode makes the frame of an entry, or none if no connection here would get it, or if JSON
+// cannot express it: then clients find a gap in the seqs, and read the entry over HTTP.
 func (g *gates) encode(e Entry) []byte {
 	if !g.s.byConv.Any(e.ConversationID) {
 		return nil
 	}
-	return hub.EncodeEvent("entry", e)
+	return g.s.event("entry", e)
 }
 
 // deliver publishes an entry that this replica committed, with its frame, and tells the others.
@@ -181,7 +182,7 @@ func (g *gates) deliver(e Entry, frame []byte) {
 			frame = g.encode(e)
 		}
 		if frame != nil {
-			g.s.byConv.Publish(e.ConversationID, frame)
+			g.s.byConv.PublishEntry(e.ConversationID, frame, e.position())
 		}
 		gt.delivered = e.Seq
 	case e.Seq > gt.delivered:
@@ -230,7 +231,7 @@ func (g *gates) deliverFirst(ctx context.Context, id ConversationID) {
 	gt.reading = gt.reading || follow
 	gt.mu.Unlock()
 	if follow {
-		g.follow(ctx, []behind{{id, gt}})
+		g.followAll(ctx, []behind{{id, gt}})
 	}
 }
 
@@ -254,20 +255,20 @@ func (g *gates) pass(gt *gate, e Entry, greet greetings) {
 		g.showAll(*greet.created, greet)
 		gt.waiting = accounts.UserID{}
 	}
-	frame := g.encode(e)
+	frame, at := g.encode(e), e.position()
 	if e.Kind == KindMemberRemoved || e.Kind == KindMemberLeft {
 		// Before they hear of it: who has heard can do nothing more in it, not even type.
 		for _, c := range g.s.byUser.Conns(e.UserID) {
 			was := g.s.byConv.Has(id, c)
 			g.s.byConv.Leave(c, id)
 			if was && frame != nil {
-				c.Send(frame)
+				c.SendEntry(frame, at)
 			}
 		}
 		gt.gone = e.Seq
 	}
 	if frame != nil {
-		g.s.byConv.Publish(id, frame)
+		g.s.byConv.PublishEntry(id, frame, at)
 	}
 	gt.delivered = e.Seq
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"parley/accounts"
-	"parley/hub"
 )
 
 // admitted are those whom an entry makes members.
@@ -88,7 +87,7 @@ func (s *Service) greeting(ctx context.Context, id ConversationID, users ...acco
 	}
 	greetings := make(map[accounts.UserID][]byte, len(faces))
 	for _, c := range faces {
-		greetings[c.user] = hub.EncodeEvent("conversation", c)
+		greetings[c.user] = s.event("conversation", c)
 	}
 	return greetings
 }

@@ -175,7 +175,7 @@ func (s *Service) showAgain(ctx context.Context, id ConversationID) {
 		return
 	}
 	for _, face := range faces {
-		event := hub.EncodeEvent("conversation", face)
+		event := s.event("conversation", face)
 		for _, c := range conns[face.user] {
 			c.Send(event)
 		}

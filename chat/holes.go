@@ -62,8 +62,26 @@ func (g *gates) readHoles(ctx context.Context) {
 		list := g.behind
 		g.behind = nil
 		g.mu.Unlock()
-		g.follow(ctx, list)
+		g.followAll(ctx, list)
 	}
+}
+
+// followAll is follow, after which no gate counts as being read by mistake: where it panicked,
+// the sweep comes back to them.
+func (g *gates) followAll(ctx context.Context, list []behind) {
+	if err := g.s.cfg.Failures.Do("read the log for delivery", func() error { g.follow(ctx, list); return nil }); err != nil {
+		for _, b := range list {
+			g.release(b)
+		}
+	}
+}
+
+// release lets a gate be read again, by the sweep.
+func (g *gates) release(b behind) {
+	b.mu.Lock()
+	b.reading = false
+	b.mu.Unlock()
+	g.doubt()
 }
 
 // follow publishes from the log what gates lack: as much as one read takes, and what is left
@@ -88,7 +106,10 @@ func (g *gates) follow(ctx context.Context, list []behind) {
 	for _, some := range []bool{false, true} {
 		for i, b := range list {
 			if read := of[b.id]; (len(read) > 0) == some {
-				g.publish(ctx, b, from[i].last, read, more)
+				err := g.s.cfg.Failures.Do("deliver entries", func() error { g.publish(ctx, b, from[i].last, read, more); return nil })
+				if err != nil { // of this conversation alone
+					g.release(b)
+				}
 			}
 		}
 	}
@@ -121,8 +142,13 @@ func (g *gates) publish(ctx context.Context, b behind, after Seq, entries []Entr
 // run follows hints, and sweeps for those that were missed, until ctx ends.
 func (g *gates) run(ctx context.Context) {
 	var reading sync.WaitGroup
-	reading.Go(func() { g.readHoles(ctx) })
+	reading.Go(func() { g.s.cfg.Failures.Loop(ctx, "read the log for delivery", g.readHoles) })
 	defer reading.Wait()
+	g.s.cfg.Failures.Loop(ctx, "sweep for missed entries", g.sweepAll)
+}
+
+// sweepAll sweeps until ctx ends.
+func (g *gates) sweepAll(ctx context.Context) {
 	prune := time.NewTicker(pruneEvery)
 	defer prune.Stop()
 	g.doubt() // what a process before this one had sent may yet be committed
@@ -201,18 +227,26 @@ func (g *gates) sweepGates(ctx context.Context) error {
 // prune forgets the gates of conversations that nobody here is in any more.
 func (g *gates) prune() {
 	for i := range g.shards {
-		s := &g.shards[i]
-		s.mu.Lock()
-		for id, gt := range s.gates {
-			gt.mu.Lock()
-			// Not at once: a gate may be there for somebody who is about to be let in.
-			unused := !gt.reading && !g.s.byConv.Any(id) && !g.s.byUser.Any(gt.waiting)
-			if unused && gt.idle {
-				delete(s.gates, id)
-			}
-			gt.idle = unused
-			gt.mu.Unlock()
-		}
-		s.mu.Unlock()
+		g.pruneShard(&g.shards[i])
 	}
+}
+
+func (g *gates) pruneShard(s *gateShard) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, gt := range s.gates {
+		if g.noteIdle(id, gt) {
+			delete(s.gates, id)
+		}
+	}
+}
+
+// noteIdle says whether a gate was unused at the last prune too. Not at once: it may be there
+// for a member who is about to be let in.
+func (g *gates) noteIdle(id ConversationID, gt *gate) bool {
+	gt.mu.Lock()
+	defer gt.mu.Unlock()
+	wasIdle := gt.idle
+	gt.idle = !gt.reading && !g.s.byConv.Any(id) && !g.s.byUser.Any(gt.waiting)
+	return wasIdle && gt.idle
 }

@@ -29,7 +29,7 @@ func (s *Service) tellProfile(ctx context.Context, user accounts.UserID) error {
 	if err != nil {
 		return err
 	}
-	event := hub.EncodeEvent("user", person)
+	event := s.event("user", person)
 	told := make(map[*hub.Conn]bool)
 	tell := func(conns []*hub.Conn) {
 		for _, c := range conns {

@@ -31,12 +31,12 @@ func (g *gates) showAll(created Entry, greet greetings) {
 				continue
 			}
 			if frame == nil {
-				frame = hub.EncodeEvent("entry", created)
+				frame = g.s.event("entry", created)
 			}
 			if hello := greet.hello[user]; hello != nil {
 				c.Send(hello)
 			}
-			c.Send(frame)
+			c.SendEntry(frame, created.position())
 			g.s.byConv.Join(c, created.ConversationID)
 		}
 	}

@@ -63,8 +63,9 @@ func (s *Service) Submit(m Outgoing, done func(Sent, error)) {
 		done(Sent{}, err)
 		return
 	}
-	if err := s.writerOf(m.ConversationID).put(&pending{m, time.Now(), done}); err != nil {
-		done(Sent{}, err)
+	p := &pending{Outgoing: m, since: time.Now(), done: done}
+	if err := s.writerOf(m.ConversationID).put(p); err != nil {
+		p.answer(Sent{}, err)
 	}
 }
 

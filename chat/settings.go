@@ -11,7 +11,6 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"parley/accounts"
-	"parley/hub"
 	"parley/problem"
 )
 
@@ -90,7 +89,7 @@ func (s *Service) UpdateSettings(ctx context.Context, me accounts.UserID, id Con
 	s.settings.Tell(mine{me, id}, struct{}{})
 	face, err := s.Conversation(ctx, me, id)
 	if err == nil {
-		s.byUser.Publish(me, hub.EncodeEvent("conversation", face))
+		s.byUser.Publish(me, s.event("conversation", face))
 	}
 	return face, err
 }
@@ -106,7 +105,7 @@ type mine struct {
 func (s *Service) showSettings(ctx context.Context, m mine) {
 	switch face, err := s.Conversation(ctx, m.User, m.Conversation); {
 	case err == nil:
-		s.byUser.Publish(m.User, hub.EncodeEvent("conversation", face))
+		s.byUser.Publish(m.User, s.event("conversation", face))
 	case !errors.Is(err, ErrNotMember):
 		s.cfg.Logger.Warn("showing a conversation's settings", "conversation_id", m.Conversation, "err", err)
 	}

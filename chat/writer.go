@@ -54,7 +54,15 @@ type Sent struct {
 type pending struct {
 	Outgoing
 	since time.Time
-	done  func(Sent, error)
+	done  func(Sent, error) // nil once it was called
+}
+
+// answer calls done, once: after a panic a batch is answered that may be answered in part.
+func (p *pending) answer(sent Sent, err error) {
+	if done := p.done; done != nil {
+		p.done = nil
+		done(sent, err)
+	}
 }
 
 // writer stores the messages of the conversations that fall to it. Whatever has queued
@@ -128,7 +136,7 @@ func (w *writer) refuse() {
 	for {
 		select {
 		case p := <-w.queue:
-			p.done(Sent{}, errStopped)
+			p.answer(Sent{}, errStopped)
 		default:
 			return
 		}
@@ -137,19 +145,44 @@ func (w *writer) refuse() {
 
 // run writes until ctx ends and the queue is empty.
 func (w *writer) run(ctx context.Context) {
-	for {
-		if len(w.batch) == 0 && len(w.heldOver) == 0 {
-			select {
-			case p := <-w.queue:
-				w.take(p)
-			case <-ctx.Done():
-				w.finish()
-				return
-			}
+	for w.next(ctx) {
+	}
+	w.finish()
+}
+
+// next takes what waits and writes it. It waits for a message, and says whether one came before
+// ctx ended.
+func (w *writer) next(ctx context.Context) (more bool) {
+	defer w.goOn()
+	more = true // also if it panics
+	if len(w.batch) == 0 && len(w.heldOver) == 0 {
+		select {
+		case p := <-w.queue:
+			w.take(p)
+		case <-ctx.Done():
+			return false
 		}
-		if w.fill(); len(w.batch) > 0 {
-			w.write()
-		}
+	}
+	if w.fill(); len(w.batch) > 0 {
+		w.write()
+	}
+	return true
+}
+
+// goOn ends a panic of the writer, whose batch has an unknown outcome then: its senders are told
+// so, the sweep delivers what was stored, and the writer goes on with the next. Defer it.
+func (w *writer) goOn() {
+	v := recover()
+	if v == nil {
+		return
+	}
+	failed := w.s.cfg.Failures.Panicked("writer", v)
+	w.s.gates.doubt()
+	batch := slices.Clone(w.batch)
+	w.clear()
+	w.unacknowledged.Store(0)
+	for _, p := range batch {
+		_ = w.s.cfg.Failures.Do("writer", func() error { p.answer(Sent{}, ErrUnknown.Because(failed)); return nil }) // counted
 	}
 }
 
@@ -157,11 +190,21 @@ func (w *writer) run(ctx context.Context) {
 // attempt: by then every message was stored or given up.
 func (w *writer) finish() {
 	close(w.stop)
-	for w.fill(); len(w.batch) > 0; w.fill() {
-		w.write()
+	for w.writeMore() {
 	}
 	close(w.ended)
 	w.refuse()
+}
+
+// writeMore is next at the end: it does not wait for messages.
+func (w *writer) writeMore() (more bool) {
+	defer w.goOn()
+	more = true // also if it panics
+	if w.fill(); len(w.batch) == 0 {
+		return false
+	}
+	w.write()
+	return true
 }
 
 // fill takes what waits, up to a batch.
@@ -186,7 +229,7 @@ func (w *writer) fill() {
 // batch, where the database answers it as it answers every repeat.
 func (w *writer) take(p *pending) {
 	if time.Since(p.since) >= patience {
-		p.done(Sent{}, ErrUnknown)
+		p.answer(Sent{}, ErrUnknown)
 		return
 	}
 	k := p.key()
@@ -250,7 +293,7 @@ func (w *writer) giveUp(err error) {
 			return false
 		}
 		delete(w.inBatch, p.key())
-		p.done(Sent{}, ErrUnknown.Because(err))
+		p.answer(Sent{}, ErrUnknown.Because(err))
 		return true
 	})
 }
@@ -267,7 +310,7 @@ func (w *writer) oneByOne(why error) error {
 		case err == nil:
 			w.settle(one)
 		case refused(err):
-			p.done(Sent{}, fmt.Errorf("store a message: %w", err))
+			p.answer(Sent{}, fmt.Errorf("store a message: %w", err))
 		default:
 			for _, p := range w.batch[:i] {
 				delete(w.inBatch, p.key())
@@ -316,12 +359,12 @@ func (w *writer) settle(batch []*pending) {
 	for i, p := range batch {
 		r := w.results[i]
 		if err := r.outcome.err(); err != nil {
-			p.done(Sent{}, err)
+			p.answer(Sent{}, err)
 			continue
 		}
 		sent := Sent{p.ConversationID, r.seq, p.ClientID, r.at, r.outcome == repeated}
 		if sent.Repeat {
-			p.done(sent, nil)
+			p.answer(sent, nil)
 			// Perhaps stored by an attempt whose answer was lost, and nobody was told.
 			s.gates.news.Tell(p.ConversationID, hint{Seq: r.seq})
 			s.gates.hint(p.ConversationID, r.seq)
@@ -338,7 +381,7 @@ func (w *writer) settle(batch []*pending) {
 		// Encoded first: the sender's reply and entry then reach the outbox one right after
 		// the other, and the network in one write.
 		frame := s.gates.encode(e)
-		p.done(sent, nil)
+		p.answer(sent, nil)
 		s.gates.deliver(e, frame)
 		s.sent(p, r.seq)
 	}

@@ -27,7 +27,7 @@ func BenchmarkPublish500(b *testing.B) {
 	for range members {
 		topic.Join(&Conn{hub: h, flushing: true}, 1)
 	}
-	frame := EncodeEvent("n", 1)
+	frame := event("n", 1)
 	b.ReportAllocs()
 	for b.Loop() {
 		topic.Publish(1, frame)
@@ -51,7 +51,7 @@ func fanOut(b *testing.B, burst int) {
 	h, srv := setup(b)
 	topic := NewTopics[int](h)
 	h.OnOpen(func(_ context.Context, c *Conn) error { topic.Join(c, 1); return nil })
-	frame := EncodeEvent("entry", strings.Repeat("x", 300))
+	frame := event("entry", strings.Repeat("x", 300))
 	const header = 4 // of a frame of this size
 	done := readElsewhere(b, srv, members, members*burst*(header+len(frame)))
 

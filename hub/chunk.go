@@ -48,11 +48,12 @@ func (ch *chunk) free() {
 	chunks.Put(ch)
 }
 
-// fill takes the first of frames, as many as fit, and gives how many, and their bytes.
-func (ch *chunk) fill(frames [][]byte) (taken, size int) {
+// fill takes the first of some items, as many as fit, and gives how many, and their bytes.
+func (ch *chunk) fill(items []item) (taken, size int) {
 	b := ch.buf[:0]
 	ch.tail = nil
-	for _, f := range frames {
+	for i := range items {
+		f := items[i].frame
 		if len(b)+maxHeader+len(f) > cap(b) {
 			if taken > 0 {
 				break

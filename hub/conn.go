@@ -2,6 +2,7 @@ package hub
 
 import (
 	"log/slog"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,40 +29,58 @@ type Conn struct {
 	writing atomic.Int64 // second in which a write began that waits for the client; 0: none does
 
 	mu       sync.Mutex // guards what follows
-	outbox   [][]byte
-	queued   int      // bytes in the outbox, in early and in the write under way
-	underWay int      // of those, bytes in the write under way
-	flushing bool     // in the queue of the flushers, or being written
-	opening  bool     // hello was not said yet
-	early    [][]byte // goes into the outbox after hello
+	outbox   []item
+	queued   int                 // bytes in the outbox, in early and in the write under way
+	underWay int                 // of those, bytes in the write under way
+	missed   map[uuid.UUID]int64 // logs whose entries are left out, each with the last seq
+	flushing bool                // in the queue of the flushers, or being written
+	opening  bool                // hello was not said yet
+	early    []item              // goes into the outbox after hello
 	closed   bool
 	goodbye  *websocket.CloseError // to say once the outbox is written
 
-	behind *Conn // next in the queue of the flushers, who guard it
+	network    netip.Prefix // that it counts for
+	unsent     int          // bytes that the kernel last held for the client; the hub's watch alone uses it
+	nextQueued *Conn        // in the queue of the flushers, who guard it
 }
 
 // Send puts an encoded frame into the outbox and returns at once. The bytes may be
 // shared with other connections and must not change. Frames are written in the order
-// of Send. A client that falls more than 1 MB behind is closed with code 4000: it
-// reconnects and catches up from the log, and nobody waits for it meanwhile.
-func (c *Conn) Send(frame []byte) {
+// of Send. A client for which more than 1 MB waits, without entries, is closed with code 4000:
+// it reconnects and catches up, and no sender waits for it meanwhile. No frame is sent for nil.
+func (c *Conn) Send(frame []byte) { c.put(item{frame: frame}) }
+
+// SendEntry is Send for an entry of a log. Beyond the bound of the outbox entries are left out,
+// and the client gets a marker in their place: see Position.
+func (c *Conn) SendEntry(frame []byte, at *Position) { c.put(item{frame, at}) }
+
+func (c *Conn) put(it item) {
+	if it.frame == nil {
+		return
+	}
 	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()
 		return
 	}
-	if c.queued+len(frame) > maxOutbox {
-		c.mu.Unlock()
-		c.abort(CloseSlowConsumer, "too far behind")
-		return
+	if len(c.missed) > 0 || c.queued+len(it.frame) > maxOutbox {
+		switch c.fit(it) {
+		case leftOut:
+			c.mu.Unlock()
+			return
+		case tooFarBehind:
+			c.mu.Unlock()
+			c.abort(CloseSlowConsumer, "too far behind")
+			return
+		}
 	}
-	c.queued += len(frame)
+	c.queued += len(it.frame)
 	if c.opening {
-		c.early = append(c.early, frame)
+		c.early = append(c.early, it)
 		c.mu.Unlock()
 		return
 	}
-	c.outbox = append(c.outbox, frame)
+	c.outbox = append(c.outbox, it)
 	c.unlockAndFlush()
 }
 
@@ -90,7 +109,7 @@ func (c *Conn) release(hello []byte) {
 		c.mu.Unlock()
 		return
 	}
-	c.outbox = append(append(c.outbox, hello), c.early...)
+	c.outbox = append(append(c.outbox, item{frame: hello}), c.early...)
 	c.queued += len(hello)
 	c.early = nil
 	c.unlockAndFlush()
@@ -119,6 +138,7 @@ func (c *Conn) abort(code websocket.StatusCode, reason string) {
 		return
 	}
 	go func() { // not here: who sends may hold locks
+		defer c.hub.cfg.Failures.Recover("close a connection")
 		c.log().Info("closing connection", "code", int(code), "reason", reason)
 		// Waits at most five seconds for a write under way, then cuts.
 		_ = c.ws.Close(code, reason)
@@ -126,7 +146,10 @@ func (c *Conn) abort(code websocket.StatusCode, reason string) {
 }
 
 // end makes the close handshake; the reader sees the end of it.
-func (c *Conn) end(goodbye websocket.CloseError) { _ = c.ws.Close(goodbye.Code, goodbye.Reason) }
+func (c *Conn) end(goodbye websocket.CloseError) {
+	defer c.hub.cfg.Failures.Recover("close a connection")
+	_ = c.ws.Close(goodbye.Code, goodbye.Reason)
+}
 
 // Closed says whether the connection is closed or about to be.
 func (c *Conn) Closed() bool {

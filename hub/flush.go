@@ -16,7 +16,7 @@ import (
 type flushers struct {
 	limit int // of workers
 
-	mu          sync.Mutex // guards what follows, and Conn.behind
+	mu          sync.Mutex // guards what follows, and Conn.nextQueued
 	first, last *Conn
 	working     int
 }
@@ -29,7 +29,7 @@ func (f *flushers) add(c *Conn) {
 	if f.last == nil {
 		f.first = c
 	} else {
-		f.last.behind = c
+		f.last.nextQueued = c
 	}
 	f.last = c
 	start := f.working < f.limit
@@ -51,7 +51,7 @@ func (f *flushers) take() *Conn {
 		f.working--
 		return nil
 	}
-	f.first, c.behind = c.behind, nil
+	f.first, c.nextQueued = c.nextQueued, nil
 	if f.first == nil {
 		f.last = nil
 	}
@@ -69,16 +69,28 @@ func (f *flushers) work() {
 
 // turn writes what waits for a connection, as much as a chunk holds, and gives the chunk
 // for the next turn.
-func (f *flushers) turn(c *Conn, t *trial, ch *chunk) *chunk {
-	if !c.wire.lockToTry() {
+func (f *flushers) turn(c *Conn, t *trial, ch *chunk) (next *chunk) {
+	locked := c.wire.lockToTry()
+	defer func() {
+		if v := recover(); v != nil {
+			if locked {
+				c.wire.mu.Unlock()
+			}
+			c.broken(c.hub.cfg.Failures.Panicked("write to a connection", v))
+			next = newChunk()
+		}
+	}()
+	if !locked {
 		go c.drain(newChunk())
 		return ch
 	}
 	if !c.gather(ch) {
+		locked = false
 		c.wire.mu.Unlock()
 		return ch
 	}
 	err := c.wire.try(t, ch)
+	locked = false
 	if err == nil && len(ch.next()) > 0 {
 		go c.resume(ch) // which unlocks the wire: nothing may come between parts of a frame
 		return newChunk()
@@ -94,8 +106,8 @@ func (f *flushers) turn(c *Conn, t *trial, ch *chunk) *chunk {
 
 // resume writes the rest of a chunk, and then what has come since. The wire is locked.
 func (c *Conn) resume(ch *chunk) {
-	err := c.await(ch)
-	c.wire.mu.Unlock()
+	defer c.recoverWrite()
+	err := c.awaitAndUnlock(ch)
 	if err != nil {
 		c.broken(err)
 		ch.free()
@@ -106,24 +118,42 @@ func (c *Conn) resume(ch *chunk) {
 
 // drain writes the outbox until it is empty, however long the client takes.
 func (c *Conn) drain(ch *chunk) {
+	defer c.recoverWrite()
 	defer ch.free()
 	for c.gather(ch) {
 		c.wire.mu.Lock()
-		err := c.await(ch)
-		c.wire.mu.Unlock()
-		if err != nil {
+		if err := c.awaitAndUnlock(ch); err != nil {
 			c.broken(err)
 			return
 		}
 	}
 }
 
-// await has no deadline of its own: the hub's watch closes a write that takes longer than
-// writeDeadline, at the price of one timer for all.
-func (c *Conn) await(ch *chunk) error {
+// recoverWrite gives up the connection if its writer panicked: how much of a frame the client
+// got is not known. Defer it.
+func (c *Conn) recoverWrite() {
+	if v := recover(); v != nil {
+		c.broken(c.hub.cfg.Failures.Panicked("write to a connection", v))
+	}
+}
+
+// awaitAndUnlock writes a chunk to the wire, which is locked, and unlocks it. It has no deadline
+// of its own: the hub's watch closes a connection whose client took nothing for writeDeadline,
+// at the price of one timer for all.
+func (c *Conn) awaitAndUnlock(ch *chunk) error {
+	defer c.wire.mu.Unlock()
 	c.writing.Store(c.hub.clock.Load())
 	defer c.writing.Store(0)
 	return c.wire.write(ch)
+}
+
+// tookSome says whether the client has taken bytes since the hub's watch last looked: then it
+// is slow, and not stuck.
+func (c *Conn) tookSome() bool {
+	now, ok := c.wire.unsent()
+	before := c.unsent
+	c.unsent = now
+	return ok && now < before
 }
 
 // gather fills a chunk from the outbox, the last one being written. With false nothing
@@ -153,6 +183,9 @@ func (c *Conn) wrote() bool {
 func (c *Conn) settle() bool {
 	c.queued -= c.underWay
 	c.underWay = 0
+	if len(c.missed) > 0 {
+		c.resumeEntries()
+	}
 	if len(c.outbox) > 0 {
 		return true
 	}

@@ -29,7 +29,7 @@ func opened(t *testing.T) (*Hub, *httptest.Server, <-chan *Conn) {
 
 // numbered is a frame of about so many bytes.
 func numbered(i, size int) []byte {
-	return EncodeEvent("n", fmt.Sprintf("%d %s", i, strings.Repeat("x", size)))
+	return event("n", fmt.Sprintf("%d %s", i, strings.Repeat("x", size)))
 }
 
 // clog sends frames until a write waits for the client, and not just for the network to
@@ -318,7 +318,7 @@ func TestPublishStorm(t *testing.T) {
 	for who := range publishers {
 		publishing.Go(func() {
 			for n := range frames {
-				topic.Publish(1, EncodeEvent("n", fmt.Sprint(who, n)))
+				topic.Publish(1, event("n", fmt.Sprint(who, n)))
 			}
 		})
 	}
@@ -339,11 +339,11 @@ func TestChunk(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		sizes := rapid.SliceOf(rapid.SampledFrom([]int{0, 1, 125, 126, 5000, chunkSize - maxHeader, chunkSize, 0xFFFF, 0x10000})).Draw(t, "sizes")
-		var frames [][]byte
+		var frames []item
 		var want, got []byte
 		for i, size := range sizes {
 			f := bytes.Repeat([]byte{byte('a' + i%26)}, size)
-			frames = append(frames, f)
+			frames = append(frames, item{frame: f})
 			switch {
 			case size < 126:
 				want = append(want, 0x81, byte(size))
@@ -359,7 +359,7 @@ func TestChunk(t *testing.T) {
 		for len(frames) > 0 {
 			n, size := ch.fill(frames)
 			for _, f := range frames[:n] {
-				size -= len(f)
+				size -= len(f.frame)
 			}
 			if n == 0 || size != 0 {
 				t.Fatalf("took %d frames, miscounted by %d bytes", n, size)

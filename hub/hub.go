@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"net/netip"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -22,6 +23,7 @@ import (
 	"github.com/google/uuid"
 
 	"parley/budget"
+	"parley/failures"
 	"parley/problem"
 )
 
@@ -36,6 +38,7 @@ const (
 	CloseNotAuthenticated websocket.StatusCode = 4500
 	CloseSessionEnded     websocket.StatusCode = 4501
 	CloseProtocolError    websocket.StatusCode = 4502
+	CloseReplaced         websocket.StatusCode = 4503
 )
 
 // Limits of a connection that nobody had reason to configure yet.
@@ -47,7 +50,7 @@ const (
 	// escaped, and the limit of the types that may be larger.
 	maxRead      = 512 << 10
 	maxID        = 64      // bytes in a request's id
-	maxOutbox    = 1 << 20 // bytes waiting for one client before it counts as too slow
+	maxOutbox    = 1 << 20 // bytes waiting for one client before entries are left out
 	heartbeat    = 30 * time.Second
 	maxSilence   = 72 * time.Second // with the one-second watch, reaped before 75 s
 	authDeadline = 5 * time.Second
@@ -55,7 +58,7 @@ const (
 	closeGrace = 2 * time.Second
 	// retrySpread is over which time clients are asked to come back.
 	retrySpread = 5 * time.Second
-	// writeDeadline is how long one write to a socket may take.
+	// writeDeadline is how long a write may wait for a client that takes nothing.
 	writeDeadline = 10 * time.Second
 )
 
@@ -83,6 +86,13 @@ type Config struct {
 	Version string
 	// RateLimits bounds the frames of each user.
 	RateLimits bool
+	// ClientAddress gives the address of a handshake's client; nil or invalid: not known.
+	ClientAddress func(context.Context) netip.Addr
+	// MaxSockets, MaxSocketsPerUser and MaxSocketsPerAddress bound the connections of this
+	// process; 0: no bound.
+	MaxSockets, MaxSocketsPerUser, MaxSocketsPerAddress int
+	// Failures counts panics and frames that cannot be encoded.
+	Failures *failures.Log
 }
 
 // Hub holds the connections of this process. Make it with New.
@@ -97,8 +107,9 @@ type Hub struct {
 	began    time.Time
 	clock    atomic.Int64 // seconds since began, moved by Run: cheap to read per frame
 
-	mu       sync.Mutex // guards conns and draining
+	mu       sync.Mutex // guards conns, sockets and draining
 	conns    map[*Conn]struct{}
+	sockets  sockets
 	draining bool
 
 	readers sync.WaitGroup
@@ -118,6 +129,7 @@ func New(cfg Config) *Hub {
 		h.frames = budget.NewRate[uuid.UUID](framesPerSecond, time.Second, framesBurst, "Too many frames. Try again in a moment.")
 	}
 	h.flushers.limit = runtime.GOMAXPROCS(0)
+	h.sockets.addresses, h.sockets.users = make(map[netip.Prefix]int), make(map[uuid.UUID][]*Conn)
 	h.base, h.stop = context.WithCancel(context.Background())
 	h.mux.handlers, h.mux.large = make(map[string]Handler), make(map[string]bool)
 	// Any frame counts as a sign of life, and each is noted where it is read; this one
@@ -154,12 +166,17 @@ func (h *Hub) Connections() int {
 
 // Run watches over silent clients and stuck writes until ctx ends.
 func (h *Hub) Run(ctx context.Context) error {
+	h.cfg.Failures.Loop(ctx, "watch over connections", h.watchAll)
+	return nil
+}
+
+func (h *Hub) watchAll(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case now := <-tick.C:
 			h.watch(now)
 		}
@@ -171,8 +188,13 @@ func (h *Hub) Run(ctx context.Context) error {
 func (h *Hub) watch(now time.Time) {
 	second := h.tick(now)
 	for _, c := range h.all() {
-		if since := c.writing.Load(); since != 0 && second-since > int64(writeDeadline/time.Second) {
-			c.abort(CloseSlowConsumer, "write took too long")
+		since := c.writing.Load()
+		if since != 0 && c.tookSome() {
+			c.writing.CompareAndSwap(since, second)
+			since = second
+		}
+		if since != 0 && second-since > int64(writeDeadline/time.Second) {
+			c.abort(CloseSlowConsumer, "nothing was read for too long")
 		} else if second-c.heard.Load() >= int64(maxSilence/time.Second) {
 			c.abort(CloseHeartbeatMissed, "heartbeat missed")
 		}
@@ -250,6 +272,7 @@ func (h *Hub) remove(c *Conn) {
 	}
 	h.mu.Lock()
 	delete(h.conns, c)
+	h.uncountForUser(c)
 	h.mu.Unlock()
 }
 

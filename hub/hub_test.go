@@ -284,7 +284,7 @@ func TestPublishKeepsOrderForEverybody(t *testing.T) {
 		cs = append(cs, connect(t, srv))
 	}
 	for i := range frames {
-		topic.Publish(1, EncodeEvent("n", i))
+		topic.Publish(1, event("n", i))
 	}
 	for _, c := range cs {
 		for i := range frames {
@@ -334,10 +334,10 @@ func TestCloseFlushes(t *testing.T) {
 	h.OnOpen(func(_ context.Context, c *Conn) error { conn = c; return nil })
 	c := connect(t, srv)
 	for i := range 100 {
-		conn.Send(EncodeEvent("n", i))
+		conn.Send(event("n", i))
 	}
 	conn.Close(CloseDraining, "going away")
-	conn.Send(EncodeEvent("n", "too late"))
+	conn.Send(event("n", "too late"))
 	for i := range 100 {
 		c.want(fmt.Sprintf(`{"type":"n","data":%d}`, i))
 	}
@@ -396,7 +396,7 @@ func TestHelloComesFirst(t *testing.T) {
 	topic := NewTopics[int](h)
 	h.OnOpen(func(_ context.Context, c *Conn) error {
 		topic.Join(c, 1)
-		topic.Publish(1, EncodeEvent("n", 1))
+		topic.Publish(1, event("n", 1))
 		return nil
 	})
 	c, _, err := dial(t, srv, nil)
@@ -431,4 +431,13 @@ func eventually(t *testing.T, ok func() bool) {
 		}
 		time.Sleep(time.Millisecond)
 	}
+}
+
+// event encodes an event that can be.
+func event(kind string, data any) []byte {
+	frame, err := EncodeEvent(kind, data)
+	if err != nil {
+		panic(err)
+	}
+	return frame
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -55,7 +54,7 @@ func (m *Mux) dispatch(ctx context.Context, r *Request) {
 		// As net/http does it for a request: the mistake in one frame's handler does not
 		// cut off everybody else.
 		if v := recover(); v != nil {
-			r.Fail(fmt.Errorf("panic: %v\n%s", v, debug.Stack()))
+			r.Fail(r.Conn.hub.cfg.Failures.Panicked("frame "+r.Type, v))
 		}
 	}()
 	switch data, err := f(ctx, r); {
@@ -131,7 +130,15 @@ func invalidJSON(err error) error {
 }
 
 // Reply answers the request.
-func (r *Request) Reply(data any) { r.Conn.Send(encode(outgoing{Type: "reply", ID: r.ID, Data: data})) }
+func (r *Request) Reply(data any) {
+	frame, err := encode(outgoing{Type: "reply", ID: r.ID, Data: data})
+	if err != nil {
+		r.Conn.hub.cfg.Failures.Report("encode the reply to "+r.Type, err)
+		r.Fail(err)
+		return
+	}
+	r.Conn.Send(frame)
+}
 
 // Fail answers the request with a problem. What the caller must not see is logged.
 func (r *Request) Fail(err error) {
@@ -140,11 +147,14 @@ func (r *Request) Fail(err error) {
 		r.Conn.log().Error("answering a frame", "type", r.Type, "err", err)
 	}
 	f := p.Frame()
-	r.Conn.Send(encode(outgoing{Type: "error", ID: r.ID, Error: &f}))
+	if frame, err := encode(outgoing{Type: "error", ID: r.ID, Error: &f}); err == nil { // texts alone
+		r.Conn.Send(frame)
+	}
 }
 
-// EncodeEvent encodes an event once, for as many connections as need it.
-func EncodeEvent(eventType string, data any) []byte {
+// EncodeEvent encodes an event once, for as many connections as need it. An error says that
+// JSON cannot express data: report it, and send nothing.
+func EncodeEvent(eventType string, data any) ([]byte, error) {
 	return encode(outgoing{Type: eventType, Data: data})
 }
 
@@ -155,11 +165,10 @@ type outgoing struct {
 	Error *problem.Frame `json:"error,omitempty"`
 }
 
-func encode(o outgoing) []byte {
+func encode(o outgoing) ([]byte, error) {
 	b, err := json.Marshal(o)
 	if err != nil {
-		// Only a type that JSON cannot express gets here: a mistake in this program.
-		panic("hub: encoding a frame: " + err.Error())
+		return nil, fmt.Errorf("encode a frame %s: %w", o.Type, err)
 	}
-	return b
+	return b, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -37,6 +38,20 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		errOrigin.Write(w)
 		return
 	}
+	var network netip.Prefix
+	if h.cfg.ClientAddress != nil {
+		network = networkOf(h.cfg.ClientAddress(r.Context()))
+	}
+	if err := h.enter(network); err != nil {
+		problem.From(err).Write(w)
+		return
+	}
+	handedOver := false
+	defer func() {
+		if !handedOver {
+			h.exit(network)
+		}
+	}()
 	token, given := bearer(r)
 	if cookie, err := r.Cookie(h.cfg.CookieName); !given && err == nil && origin != "" {
 		token, given = cookie.Value, true
@@ -56,7 +71,7 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 
 	hj := &hijacker{ResponseWriter: w}
-	c := &Conn{ID: uuid.New(), hub: h}
+	c := &Conn{ID: uuid.New(), hub: h, network: network}
 	c.beat()
 	ws, err := websocket.Accept(hj, r, &websocket.AcceptOptions{
 		Subprotocols:       []string{Subprotocol},
@@ -71,6 +86,7 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	ws.SetReadLimit(-1) // next has one of its own, after which what follows is still read
 	c.ws, c.wire = ws, hj.wire
+	handedOver = true
 	switch {
 	case ws.Subprotocol() == "" && r.Header.Get("Sec-WebSocket-Protocol") != "":
 		go c.refuse(CloseProtocolError, "the subprotocol is "+Subprotocol)
@@ -87,6 +103,8 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // refuse ends a handshake that came to nothing; how the client takes it is its own affair.
 func (c *Conn) refuse(code websocket.StatusCode, reason string) {
+	defer c.hub.cfg.Failures.Recover("refuse a connection")
+	defer c.hub.exit(c.network)
 	_ = c.ws.Close(code, reason)
 	c.wire.finish(c.hub.base)
 }
@@ -98,7 +116,9 @@ func bearer(r *http.Request) (string, bool) {
 
 // serve is a connection's life from the handshake to its end.
 func (h *Hub) serve(c *Conn, who Identity, known bool) {
+	defer h.cfg.Failures.Recover("read from a connection")
 	defer h.readers.Done()
+	defer h.exit(c.network)
 	defer h.remove(c)
 	defer func() {
 		_ = c.ws.CloseNow() // a no-op after an orderly close
@@ -114,6 +134,7 @@ func (h *Hub) serve(c *Conn, who Identity, known bool) {
 		}
 	}
 	c.Identity = who
+	h.countForUser(c)
 	if err := h.open(c); err != nil {
 		p := h.problem(err)
 		h.logUnexpected(p)
@@ -135,7 +156,11 @@ func (h *Hub) open(c *Conn) error {
 			return err
 		}
 	}
-	c.release(EncodeEvent("hello", hello{c.UserID, c.SessionID, h.cfg.Epoch, int(heartbeat / time.Second), h.cfg.Version}))
+	frame, err := EncodeEvent("hello", hello{c.UserID, c.SessionID, h.cfg.Epoch, int(heartbeat / time.Second), h.cfg.Version})
+	if err != nil {
+		return err
+	}
+	c.release(frame)
 	return nil
 }
 

@@ -20,7 +20,7 @@ func TestSlowConsumer(t *testing.T) {
 	h.OnOpen(func(_ context.Context, c *Conn) error { topic.Join(c, 1); return nil })
 	connect(t, srv) // never reads again
 	healthy := connect(t, srv)
-	frame := EncodeEvent("n", strings.Repeat("x", 64<<10))
+	frame := event("n", strings.Repeat("x", 64<<10))
 	closed := false
 	// The network's buffers take some megabytes before the outbox fills.
 	for range 1000 {
@@ -55,7 +55,7 @@ func TestStalledReader(t *testing.T) {
 	h.OnOpen(func(_ context.Context, c *Conn) error { conns <- c; return nil })
 	narrow(t, srv)
 	conn := <-conns
-	frame := EncodeEvent("n", strings.Repeat("x", 16<<10))
+	frame := event("n", strings.Repeat("x", 16<<10))
 	taken := 0
 	for !conn.Closed() {
 		conn.Send(frame)

@@ -155,3 +155,14 @@ func (t *Topics[K]) Publish(k K, frame []byte) {
 		c.Send(frame)
 	}
 }
+
+// PublishEntry is Publish for an entry of a log: a connection that is behind gets a marker
+// instead, as from SendEntry.
+func (t *Topics[K]) PublishEntry(k K, frame []byte, at *Position) {
+	s := t.shard(k)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, c := range s.conns[k] {
+		c.SendEntry(frame, at)
+	}
+}

@@ -23,6 +23,7 @@ import (
 	"parley/accounts"
 	"parley/budget"
 	"parley/chat"
+	"parley/failures"
 	"parley/hub"
 	"parley/store"
 )
@@ -37,6 +38,8 @@ type Config struct {
 	ByUser         *hub.Topics[accounts.UserID]
 	// Reads bounds what each user reads at a time; nil: nothing does.
 	Reads *budget.Turns[accounts.UserID]
+	// Failures counts panics and events that cannot be encoded.
+	Failures *failures.Log
 }
 
 // Service knows the people of this replica's connections.
@@ -160,23 +163,29 @@ func (s *Service) Run(ctx context.Context) error {
 	defer sweep.Stop()
 	failing := false
 	for {
-		var err error
+		var do func() error
 		select {
 		case <-ctx.Done():
-			return s.leave(context.WithoutCancel(ctx), time.Now())
+			return s.cfg.Failures.Do("presence", func() error { return s.leave(context.WithoutCancel(ctx), time.Now()) })
 		case <-s.wake:
-			select {
-			case <-ctx.Done():
-			case <-time.After(gather):
-				err = s.write(ctx, time.Now())
+			do = func() error {
+				select {
+				case <-ctx.Done():
+					return nil
+				case <-time.After(gather):
+					return s.write(ctx, time.Now())
+				}
 			}
 		case <-look.C:
-			now := time.Now()
-			s.look(now)
-			err = s.write(ctx, now)
+			do = func() error {
+				now := time.Now()
+				s.look(now)
+				return s.write(ctx, now)
+			}
 		case <-sweep.C:
-			err = s.sweep(ctx)
+			do = func() error { return s.sweep(ctx) }
 		}
+		err := s.cfg.Failures.Do("presence", do)
 		if failing != (err != nil) && ctx.Err() == nil { // an outage is two lines
 			if failing = err != nil; failing {
 				s.cfg.Logger.Warn("writing presence fails; trying again", "err", err)
@@ -326,6 +335,12 @@ func (s *Service) tell(ctx context.Context) error {
 	untold := s.untold
 	s.untold = make(map[accounts.UserID]struct{})
 	s.mu.Unlock()
+	done := false
+	defer func() {
+		if !done { // failed or panicked
+			s.noteChanged(slices.Collect(maps.Keys(untold))...)
+		}
+	}()
 	watches := make(map[watch][]*hub.Conn)
 	for user := range untold {
 		for _, c := range s.watchers.Conns(user) {
@@ -336,11 +351,11 @@ func (s *Service) tell(ctx context.Context) error {
 	for batch := range slices.Chunk(slices.Collect(maps.Keys(watches)), batchRows) {
 		seen, err := s.q.seenBy(ctx, batch)
 		if err != nil {
-			s.noteChanged(slices.Collect(maps.Keys(untold))...)
 			return fmt.Errorf("find who may know: %w", err)
 		}
 		s.send(seen, watches)
 	}
+	done = true
 	return nil
 }
 
@@ -357,7 +372,7 @@ func (s *Service) send(seen []sight, watches map[watch][]*hub.Conn) {
 	for _, v := range seen {
 		f := face{v.UserID, v.watcher == v.UserID}
 		if frames[f] == nil {
-			frames[f] = hub.EncodeEvent("presence", v.State)
+			frames[f] = s.event("presence", v.State)
 		}
 		for _, c := range watches[watch{v.watcher, v.UserID}] {
 			c.Send(frames[f])
@@ -366,6 +381,15 @@ func (s *Service) send(seen []sight, watches map[watch][]*hub.Conn) {
 			}
 		}
 	}
+}
+
+// event encodes an event; nil, of which nothing is sent, if JSON cannot express it.
+func (s *Service) event(eventType string, data any) []byte {
+	frame, err := hub.EncodeEvent(eventType, data)
+	if err != nil {
+		s.cfg.Failures.Report("encode the event "+eventType, err)
+	}
+	return frame
 }
 
 // leave writes when everybody was last seen, at the end.

@@ -56,7 +56,7 @@ func (s *Service) tellTyping(t Typing) {
 			continue
 		}
 		if frame == nil {
-			frame = hub.EncodeEvent("typing", t)
+			frame = s.event("typing", t)
 		}
 		c.Send(frame)
 	}

@@ -68,11 +68,11 @@ func (s *Service) deliver(ctx context.Context) {
 	begin := func(t *turn) {
 		leave := sync.OnceFunc(func() { <-free })
 		t.waits = leave
-		if r, ok := s.serve(sending, t); ok {
+		defer leave()
+		defer s.hosts.leave(hostOf(t.Target))
+		if r, ok := s.tryServe(sending, t); ok {
 			results <- r
 		}
-		s.hosts.leave(hostOf(t.Target))
-		leave()
 	}
 	s.dispatch(ctx, free, func(some []*turn) {
 		turns.Go(func() {
@@ -86,7 +86,7 @@ func (s *Service) deliver(ctx context.Context) {
 				}
 			}
 			if len(entered) > 0 {
-				s.look(sending, entered, func(t *turn) { turns.Go(func() { begin(t) }) })
+				s.tryLook(sending, entered, func(t *turn) { turns.Go(func() { begin(t) }) })
 			}
 		})
 	})
@@ -105,7 +105,11 @@ func (s *Service) dispatch(ctx context.Context, room chan struct{}, start func([
 	for ctx.Err() == nil {
 		more := false
 		if n := min(slots-len(room), lookRows); n > 0 {
-			turns, err := s.q.claim(ctx, n, leaseTime)
+			var turns []*turn
+			err := s.cfg.Failures.Do("look for devices that are due", func() (err error) {
+				turns, err = s.q.claim(ctx, n, leaseTime)
+				return err
+			})
 			trouble.note(ctx, err)
 			if len(turns) > 0 {
 				for range turns {
@@ -156,6 +160,34 @@ func (s *Service) look(ctx context.Context, turns []*turn, start func(*turn)) {
 			start(t)
 		}
 	}
+}
+
+// tryLook is look, after which every turn has started, also if it panics: a turn holds a place
+// until its end.
+func (s *Service) tryLook(ctx context.Context, turns []*turn, start func(*turn)) {
+	started := make(map[*turn]bool, len(turns))
+	once := func(t *turn) {
+		if !started[t] {
+			started[t] = true
+			start(t)
+		}
+	}
+	if err := s.cfg.Failures.Do("find what is owed", func() error { s.look(ctx, turns, once); return nil }); err != nil {
+		for _, t := range turns {
+			if !started[t] {
+				t.state = unknown
+				once(t)
+			}
+		}
+	}
+}
+
+// tryServe is serve. A device for which it panics is tried again later and later.
+func (s *Service) tryServe(ctx context.Context, t *turn) (r result, ok bool) {
+	if err := s.cfg.Failures.Do("send a notification", func() error { r, ok = s.serve(ctx, t); return nil }); err != nil {
+		return result{turn: t, wait: backoff(t.attempts), failure: "internal error"}, true
+	}
+	return r, ok
 }
 
 // serve sends a device what is owed to it, one after the other, until something fails. False:
@@ -288,7 +320,7 @@ func (s *Service) record(ctx context.Context, results <-chan result) {
 			}
 		}
 		full.Stop()
-		err := s.write(ctx, pending)
+		err := s.cfg.Failures.Do("write what was sent", func() error { return s.write(ctx, pending) })
 		trouble.note(ctx, err)
 	}
 }

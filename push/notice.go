@@ -20,13 +20,13 @@ func (s *Service) notice(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
-			return s.leave(context.WithoutCancel(ctx), waiting)
+			return s.cfg.Failures.Do("find who is away", func() error { return s.leave(context.WithoutCancel(ctx), waiting) })
 		case now := <-every.C:
 			if said := s.take(); len(said) > 0 {
 				waiting = append(waiting, generation{now, said})
 			}
 			for len(waiting) > 0 && now.Sub(waiting[0].closed) >= settle-gather/2 { // ticks are not quite regular
-				err := s.check(ctx, waiting[0].said, 0)
+				err := s.cfg.Failures.Do("find who is away", func() error { return s.check(ctx, waiting[0].said, 0) })
 				trouble.note(ctx, err)
 				if err != nil {
 					if len(waiting) > 1 { // or an outage piles them up

@@ -18,6 +18,7 @@ import (
 
 	"parley/accounts"
 	"parley/chat"
+	"parley/failures"
 	"parley/store"
 )
 
@@ -37,6 +38,8 @@ type Config struct {
 	FCMEndpoint string
 	// RateLimits keeps people from testing their devices all the time.
 	RateLimits bool
+	// Failures counts panics.
+	Failures *failures.Log
 }
 
 // Service reaches the people who are away.
@@ -121,8 +124,8 @@ func (s *Service) Sent(id chat.ConversationID, _ accounts.UserID, seq chat.Seq) 
 // the next start or another replica, and waits a little for what is being sent.
 func (s *Service) Run(ctx context.Context) error {
 	var parts sync.WaitGroup
-	parts.Go(func() { s.sweep(ctx) })
-	parts.Go(func() { s.deliver(ctx) })
+	parts.Go(func() { s.cfg.Failures.Loop(ctx, "look for forgotten notifications", s.sweep) })
+	parts.Go(func() { s.cfg.Failures.Loop(ctx, "send notifications", s.deliver) })
 	err := s.notice(ctx)
 	parts.Wait()
 	return err

@@ -17,6 +17,7 @@ import (
 
 	"parley/accounts"
 	"parley/chat"
+	"parley/failures"
 	"parley/hub"
 	"parley/store"
 )
@@ -28,6 +29,8 @@ type Config struct {
 	Logger         *slog.Logger
 	ByConversation *hub.Topics[chat.ConversationID]
 	ByUser         *hub.Topics[accounts.UserID]
+	// Failures counts panics and events that cannot be encoded.
+	Failures *failures.Log
 }
 
 // Service keeps the marks.
@@ -118,17 +121,19 @@ func (s *Service) rouse() {
 // crash forgot.
 func (s *Service) Run(ctx context.Context) error {
 	var sweeping sync.WaitGroup
-	sweeping.Go(func() { s.sweep(ctx) })
+	sweeping.Go(func() { s.cfg.Failures.Loop(ctx, "sweep for lost receipts", s.sweep) })
 	defer sweeping.Wait()
 	failing := false
 	for {
 		select {
 		case <-ctx.Done():
 			// Its own deadline: the caller's context is over.
-			return s.flush(context.WithoutCancel(ctx))
+			return s.cfg.Failures.Do("write receipts", func() error { return s.flush(context.WithoutCancel(ctx)) })
 		case <-s.wake:
 		}
-		err := errors.Join(s.flush(ctx), s.findMissed(ctx))
+		err := errors.Join(
+			s.cfg.Failures.Do("write receipts", func() error { return s.flush(ctx) }),
+			s.cfg.Failures.Do("find missed receipts", func() error { return s.findMissed(ctx) }))
 		if failing != (err != nil) && ctx.Err() == nil { // an outage is two lines, not five a second
 			if failing = err != nil; failing {
 				s.cfg.Logger.Warn("writing receipts fails; trying again", "err", err)
@@ -161,13 +166,15 @@ func (s *Service) flush(ctx context.Context) error {
 		}
 		return bytes.Compare(a.user[:], b.user[:])
 	})
+	defer func() { // what is not written by now, also if a write panicked
+		for _, o := range owners {
+			s.unsure = true
+			s.raise(o, taken[o])
+		}
+	}()
 	for len(owners) > 0 {
 		n := min(flushRows, len(owners))
 		if err := s.write(ctx, owners[:n], taken); err != nil {
-			s.unsure = true
-			for _, o := range owners {
-				s.raise(o, taken[o])
-			}
 			return err
 		}
 		owners = owners[n:]

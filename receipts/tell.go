@@ -70,7 +70,11 @@ func (s *Service) show(e Event, to ...accounts.UserID) {
 			continue
 		}
 		if frame == nil {
-			frame = hub.EncodeEvent("receipt", e)
+			var err error
+			if frame, err = hub.EncodeEvent("receipt", e); err != nil {
+				s.cfg.Failures.Report("encode the event receipt", err)
+				return
+			}
 		}
 		s.cfg.ByUser.Publish(user, frame)
 	}
@@ -99,13 +103,19 @@ func (s *Service) findMissed(ctx context.Context) error {
 	if since.IsZero() {
 		return nil
 	}
+	done := false
+	defer func() {
+		if !done { // failed or panicked
+			s.miss(since)
+		}
+	}()
 	for page := range slices.Chunk(s.cfg.ByConversation.AllKeys(), missedPage) {
 		moved, risen, err := s.q.movedWithin(ctx, page, time.Since(since))
 		if err != nil {
-			s.miss(since)
 			return fmt.Errorf("look for missed receipts: %w", err)
 		}
 		s.tell(moved, risen, s.show)
 	}
+	done = true
 	return nil
 }

@@ -119,15 +119,11 @@ func (b *Bus) Hearing() bool { return b.hearing.Load() }
 // Run sends and listens until ctx ends; then it sends what is left, and is off the list.
 func (b *Bus) Run(ctx context.Context) error {
 	var beside sync.WaitGroup
-	beside.Go(func() { b.listen(ctx) })
-	beside.Go(func() { b.keepLease(ctx) })
+	beside.Go(func() { b.db.failures.Loop(ctx, "hear other replicas", b.listen) })
+	beside.Go(func() { b.db.failures.Loop(ctx, "keep the replica's lease", b.keepLease) })
 	retry := backoff{}
 	for ctx.Err() == nil {
-		conn, err := b.db.connect(ctx)
-		if err == nil {
-			err = b.send(ctx, conn, &retry)
-			closeConn(ctx, conn)
-		}
+		err := b.db.failures.Do("tell other replicas", func() error { return b.connectAndSend(ctx, &retry) })
 		if err != nil && ctx.Err() == nil {
 			b.settle(false)
 			if retry.first() {
@@ -143,6 +139,16 @@ func (b *Bus) Run(ctx context.Context) error {
 		return fmt.Errorf("end the lease of this replica: %w", err)
 	}
 	return nil
+}
+
+// connectAndSend sends by a connection of its own until ctx ends, or something fails.
+func (b *Bus) connectAndSend(ctx context.Context, retry *backoff) error {
+	conn, err := b.db.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer closeConn(ctx, conn)
+	return b.send(ctx, conn, retry)
 }
 
 func (b *Bus) rouse() {
@@ -190,11 +196,7 @@ func (b *Bus) tell(conn *pgx.Conn, payloads ...string) error {
 
 // flush sends what waits. After an error it is not known whether that happened.
 func (b *Bus) flush(conn *pgx.Conn) error {
-	b.mu.Lock()
-	for _, t := range b.topics {
-		t.take()
-	}
-	b.mu.Unlock()
+	b.take()
 	var lines [][]byte
 	for _, t := range b.topics {
 		lines = t.encode(lines)
@@ -209,15 +211,27 @@ func (b *Bus) flush(conn *pgx.Conn) error {
 	return nil
 }
 
+func (b *Bus) take() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, t := range b.topics {
+		t.take()
+	}
+}
+
 // settle says whether what was taken was sent. If that is not sure, it is sent again.
 func (b *Bus) settle(sent bool) {
-	b.mu.Lock()
-	for _, t := range b.topics {
-		t.settle(sent)
-	}
-	b.mu.Unlock()
+	b.settleTopics(sent)
 	if !sent {
 		b.rouse()
+	}
+}
+
+func (b *Bus) settleTopics(sent bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, t := range b.topics {
+		t.settle(sent)
 	}
 }
 

@@ -95,7 +95,8 @@ func (b *Bus) receive(payload string) (own bool) {
 		if t == nil {
 			continue // of a newer version
 		}
-		if err := t.hear([]byte(data)); err != nil {
+		// A mistake in what one piece of news leads to does not cost the others.
+		if err := b.db.failures.Do("hear news of "+name, func() error { return t.hear([]byte(data)) }); err != nil {
 			b.log.Warn("a replica told something strange", "replica", from, "err", err)
 		}
 	}

@@ -89,9 +89,9 @@ func prepareSession(ctx context.Context, c *pgx.Conn) error {
 		return ErrStalled
 	}
 	// Times arrive as numbers, whatever the session's time zone, and pgx would show them in
-	// the process's: what leaves the server is in UTC.
+	// the process's: what leaves the server is in UTC, and within what JSON can express.
 	c.TypeMap().RegisterType(&pgtype.Type{
-		Name: "timestamptz", OID: pgtype.TimestamptzOID, Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC},
+		Name: "timestamptz", OID: pgtype.TimestamptzOID, Codec: timestamptz{&pgtype.TimestamptzCodec{ScanLocation: time.UTC}},
 	})
 	return nil
 }

@@ -74,7 +74,7 @@ func (w *stallWatch) begin() {
 		return
 	}
 	w.watching = true
-	w.running.Go(w.watch)
+	w.running.Go(func() { w.db.failures.Loop(w.ctx, "watch commits that wait", func(context.Context) { w.watch() }) })
 }
 
 // watch checks until no commit is stalled. It has a connection of its own: the pool's may all be

@@ -21,6 +21,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"parley/failures"
 )
 
 const (
@@ -49,6 +51,8 @@ type Config struct {
 	URL      string       // a URL or a key=value string, as libpq takes them
 	Logger   *slog.Logger // nil: slog.Default()
 	MaxConns int32        // most connections at once, the writer's included; 0: 4 a CPU, but 12 to 64
+	// Failures counts panics of what runs in the background; nil: one of its own.
+	Failures *failures.Log
 }
 
 // DB is a pool of connections to one database. Its own Exec, Query, QueryRow, SendBatch
@@ -59,6 +63,8 @@ type DB struct {
 	logger *slog.Logger
 	stall  *stallWatch // shared with writer
 	writer *DB         // nil: this one
+
+	failures *failures.Log
 }
 
 // writerConns is how many connections are kept for Writer, of half of all at most.
@@ -77,7 +83,10 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 	if logger == nil {
 		logger = slog.Default()
 	}
-	db := &DB{logger: logger, stall: &stallWatch{}}
+	db := &DB{logger: logger, stall: &stallWatch{}, failures: cfg.Failures}
+	if db.failures == nil {
+		db.failures = failures.New(logger)
+	}
 	db.stall.init(db)
 	if n := min(writerConns, pc.MaxConns/2); n > 0 {
 		wc := pc.Copy()
@@ -180,6 +189,9 @@ func bounded(ctx context.Context, d time.Duration) (context.Context, context.Can
 	}
 	return context.WithTimeout(ctx, d)
 }
+
+// Failures counts the panics of this process's background work.
+func (db *DB) Failures() *failures.Log { return db.failures }
 
 // Pool gives the pool itself, for a connection of one's own or for its statistics.
 // Calls on it get no deadline from here.

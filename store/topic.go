@@ -48,10 +48,14 @@ func (t *Topic[K, V]) Tell(k K, v V) {
 	if t.bus.Alone() {
 		return
 	}
-	t.bus.mu.Lock()
-	t.add(k, v)
-	t.bus.mu.Unlock()
+	t.enqueue(k, v)
 	t.bus.rouse()
+}
+
+func (t *Topic[K, V]) enqueue(k K, v V) {
+	t.bus.mu.Lock()
+	defer t.bus.mu.Unlock()
+	t.add(k, v)
 }
 
 func (t *Topic[K, V]) add(k K, v V) {
@@ -83,8 +87,9 @@ func (t *Topic[K, V]) take() {
 func (t *Topic[K, V]) encode(lines [][]byte) [][]byte {
 	for k, v := range t.sending {
 		data, err := json.Marshal(line[K, V]{k, v})
-		if err != nil {
-			panic(fmt.Sprintf("the bus topic %s cannot be encoded: %v", t.name, err)) // the types are wrong
+		if err != nil { // it is left out: what it tells of is found in the database
+			t.bus.db.failures.Report("encode news of "+t.name, err)
+			continue
 		}
 		lines = append(lines, append(append([]byte(t.name), ' '), data...))
 	}

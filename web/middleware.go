@@ -2,12 +2,10 @@ package web
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
-	"runtime/debug"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -89,14 +87,12 @@ func (s *Server) recovered(w middleware.WrapResponseWriter, r *http.Request, v a
 	case begun && errors.As(err, &network): // huma's way to say that the client is gone
 		panic(http.ErrAbortHandler)
 	case begun:
-		_ = s.settle(r.Context(), problem.From(panicked(v))) // only for the log
+		_ = s.settle(r.Context(), problem.From(s.cfg.Failures.Panicked("HTTP", v))) // only for the log
 		panic(http.ErrAbortHandler)
 	default:
-		s.fail(w, r, panicked(v))
+		s.fail(w, r, s.cfg.Failures.Panicked("HTTP", v))
 	}
 }
-
-func panicked(v any) error { return fmt.Errorf("panic: %v\n%s", v, debug.Stack()) }
 
 func noStore(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -20,6 +20,8 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 	"github.com/go-chi/chi/v5"
+
+	"parley/failures"
 )
 
 // MetaPublic marks, in huma.Operation.Metadata with the value true, an operation that
@@ -54,6 +56,8 @@ type Config struct {
 	Ready func(context.Context) error
 	// Degraded says in a sentence what is worse than it should be, "" if nothing is; nil: never.
 	Degraded func() string
+	// Failures counts panics of handlers.
+	Failures *failures.Log
 }
 
 // Server answers HTTP requests. Register operations before serving.
