@@ -233,4 +233,17 @@ func TestGoldenFrames(t *testing.T) {
 	a.hear("receipt", fmt.Sprintf(`%q,"delivered_seq":%d`, group.ID, seq)) // and no user_id between them
 	d.lines = append(d.lines, a.lines...)
 	d.golden("everybody")
+
+	// A client that reads nothing for a while, of more than is kept for it.
+	e := &talk{socket: s.dial(ben), ids: ids}
+	e.hear("hello", "")
+	var busy struct{ ID string }
+	s.must(ann, "POST", "/conversations", fmt.Sprintf(`{"kind":"group","title":"Busy","member_ids":[%q]}`, ben.id), &busy)
+	var last int64
+	for range 250 {
+		last = s.send(ann, busy.ID, strings.Repeat("x", 16<<10))
+	}
+	e.lines = nil
+	e.hear("behind", fmt.Sprintf(`"last_seq":%d`, last))
+	e.golden("behind")
 }

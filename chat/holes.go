@@ -94,6 +94,13 @@ func (g *gates) follow(ctx context.Context, list []behind) {
 		b.mu.Unlock()
 	}
 	entries, err := g.s.q.entriesBehind(ctx, from, holeShare, holePage)
+	if err != nil && len(list) > 1 && !store.Transient(err) && ctx.Err() == nil {
+		// An entry that cannot be read keeps up its own conversation alone.
+		half := len(list) / 2
+		g.follow(ctx, list[:half])
+		g.follow(ctx, list[half:])
+		return
+	}
 	if err != nil && ctx.Err() == nil {
 		g.s.cfg.Logger.Warn("reading the log for delivery", "conversations", len(list), "err", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"parley/accounts"
+	"parley/store"
 	"parley/text"
 )
 
@@ -84,7 +85,7 @@ type action struct {
 	Seq       Seq             `json:"seq"`
 	Kind      Kind            `json:"kind"`
 	SenderID  accounts.UserID `json:"sender_id"`
-	CreatedAt time.Time       `json:"created_at"`
+	CreatedAt store.JSONTime  `json:"created_at"`
 	Body      string          `json:"body"` // the new text, or the emoji
 	Detail    *Detail         `json:"detail"`
 }
@@ -125,7 +126,7 @@ func (m *Message) fold(actions []action) {
 	for _, a := range actions {
 		switch a.Kind {
 		case KindEdit:
-			m.Body, m.EditedAt, m.Mentions = a.Body, a.CreatedAt.UTC(), nil
+			m.Body, m.EditedAt, m.Mentions = a.Body, time.Time(a.CreatedAt), nil
 			if a.Detail != nil {
 				m.Mentions = a.Detail.Mentions
 			}

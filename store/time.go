@@ -1,7 +1,9 @@
 package store
 
 import (
+	"encoding/json"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgtype"
@@ -48,6 +50,29 @@ func (t *boundedTime) ScanTimestamptz(v pgtype.Timestamptz) error {
 		*t = boundedTime(firstTime)
 	default:
 		*t = boundedTime(v.Time)
+	}
+	return nil
+}
+
+// JSONTime is a time in JSON that PostgreSQL made, within the same bounds and in UTC.
+type JSONTime time.Time
+
+// UnmarshalJSON implements json.Unmarshaler. What RFC 3339 does not have is out of its bounds.
+func (t *JSONTime) UnmarshalJSON(b []byte) error {
+	var text string
+	if err := json.Unmarshal(b, &text); err != nil {
+		return err
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	switch {
+	case err == nil && at.UTC().Year() >= 1 && at.UTC().Year() <= 9999:
+		*t = JSONTime(at.UTC())
+	case text == "-infinity" || strings.HasSuffix(text, " BC") || err == nil && at.UTC().Year() < 1:
+		*t = JSONTime(firstTime)
+	case text == "infinity" || strings.Count(text, "-") >= 2:
+		*t = JSONTime(lastTime)
+	default:
+		return err
 	}
 	return nil
 }

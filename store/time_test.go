@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"parley/store"
 	"parley/store/storetest"
 )
 
@@ -27,11 +28,13 @@ func TestTimesAreBounded(t *testing.T) {
 				at    time.Time
 				maybe *time.Time
 				none  *time.Time
+				list  []struct{ At store.JSONTime }
 			)
-			if err := db.QueryRow(t.Context(), `SELECT $1::text::timestamptz, $1::text::timestamptz, NULL::timestamptz`, stored).Scan(&at, &maybe, &none); err != nil {
+			if err := db.QueryRow(t.Context(), `SELECT $1::text::timestamptz, $1::text::timestamptz, NULL::timestamptz, json_agg(json_build_object('at', $1::text::timestamptz))`, stored).Scan(&at, &maybe, &none, &list); err != nil {
 				t.Fatal(err)
 			}
-			for _, read := range []*time.Time{&at, maybe} {
+			inJSON := time.Time(list[0].At)
+			for _, read := range []*time.Time{&at, maybe, &inJSON} {
 				if b, err := json.Marshal(read); err != nil || string(b) != `"`+want+`"` {
 					t.Errorf("got %s %v", b, err)
 				}

@@ -128,6 +128,21 @@ describe('what the list shows', () => {
   });
 });
 
+test('a conversation that this client read too slowly is fetched again, and its open log filled', async () => {
+  server.list = [conversation({ id: 'c', last_seq: 1 })];
+  server.answer = (f) => (f.type === 'sync' ? missed() : { type: 'reply', data: {} });
+  await connected();
+  server.one = () => Response.json({ messages: [message(1)], has_before: false, has_after: false, last_seq: 1 });
+  await live.log('c').open();
+  server.one = (_, url) =>
+    url.pathname.endsWith('/entries')
+      ? Response.json({ entries: [message(2), message(3)], last_seq: 3 })
+      : Response.json(conversation({ id: 'c', last_seq: 3, unread: 2 }));
+  server.receive({ type: 'behind', data: { conversation_id: 'c', last_seq: 3 } });
+  await vi.waitFor(() => expect(live.log('c').rows.map((m) => m.seq)).toEqual([1, 2, 3]));
+  await vi.waitFor(() => expect(live.conversations.get('c')!.unread).toBe(2));
+});
+
 test('what is kept of a conversation outlives the component that asked for it first', async () => {
   server.one = () => Response.json({ messages: [message(1)], has_before: false, has_after: false, last_seq: 1 });
   live.people.put([{ id: you, username: 'you', display_name: 'You' }]);

@@ -45,6 +45,7 @@ function setUp(random = () => 1) {
     presence: vi.fn(),
     typing: vi.fn(),
     user: vi.fn(),
+    behind: vi.fn(),
   };
   const socket = new Socket({
     url: () => 'ws://test/api/v1/socket',
@@ -126,6 +127,7 @@ describe('reconnecting', () => {
     [4500, 'not_authenticated'],
     [4501, 'session_ended'],
     [4502, 'protocol'],
+    [4503, 'replaced'],
     [4999, 'protocol'],
   ])('does not come back after close code %i', (code, why) => {
     const { socket, handlers, dialled, last } = setUp();

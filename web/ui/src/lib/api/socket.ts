@@ -28,11 +28,12 @@ export function backoff(tries: number, random: () => number): number {
 }
 
 /** Why the socket will not come back by itself. */
-export type End = 'session_ended' | 'not_authenticated' | 'protocol';
+export type End = 'session_ended' | 'not_authenticated' | 'protocol' | 'replaced';
 
 export function endOf(code: number): End | null {
   if (code < 4500 || code > 4999) return null;
   if (code === 4501) return 'session_ended';
+  if (code === 4503) return 'replaced';
   return code === 4500 ? 'not_authenticated' : 'protocol';
 }
 
@@ -179,6 +180,9 @@ export class Socket {
         return;
       case 'typing':
         this.#on.typing(f.data as Events['typing']);
+        return;
+      case 'behind':
+        this.#on.behind(f.data as Events['behind']);
         return;
       case 'user':
         this.#on.user(f.data as Events['user']);

@@ -248,6 +248,8 @@ export interface PresenceState {
 /** What the server says unasked, by type. */
 export interface Events {
   entry: Entry;
+  /** Entries up to last_seq were not sent, because this client read too slowly. */
+  behind: { conversation_id: string; last_seq: number };
   conversation: Conversation;
   receipt: Receipt;
   presence: PresenceState;

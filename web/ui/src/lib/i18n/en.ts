@@ -297,6 +297,8 @@ export const en = {
     offline: 'No connection. What you write is kept here and sent when you are back.',
     now: 'Connect now',
     protocol: 'This page and the server do not understand each other any more.',
+    replaced: 'Parley is open in too many places, so this one was disconnected.',
+    reconnect: 'Reconnect here',
     outdated: 'There is a new version of Parley.',
     reload: 'Load it',
   },

@@ -104,10 +104,15 @@ export class Live {
         },
         refused: () => void session.check(),
         ended: (why) => {
-          if (why === 'protocol') connection.ended = why;
+          if (why === 'protocol' || why === 'replaced') connection.ended = why;
           else session.ended();
         },
         entry: (e) => this.#entry(e),
+        behind: ({ conversation_id, last_seq }) => {
+          this.#logs.get(conversation_id)?.reaches(last_seq);
+          this.#rosters.get(conversation_id)?.doubt();
+          void this.#refresh(conversation_id);
+        },
         conversation: (c) => this.#put(c),
         receipt: (r) => {
           if (!this.conversations.receipt(r)) void this.#refresh(r.conversation_id);
@@ -217,6 +222,12 @@ export class Live {
   /** Tries to connect now. */
   wake(): void {
     this.#socket.wake();
+  }
+
+  /** Connects again after other windows or devices took the place of this one. */
+  reconnect(): void {
+    connection.ended = null;
+    this.#socket.start();
   }
 
   /**
