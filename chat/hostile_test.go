@@ -159,8 +159,7 @@ func TestEventsWithExtremeValues(t *testing.T) {
 	for _, at := range extremes {
 		t.Run(at, func(t *testing.T) {
 			t.Parallel()
-			b := setup(t)
-			b.cfg.Failures = failures.New(slog.New(slog.DiscardHandler))
+			b := setup(t, func(c *Config) { c.Failures = failures.New(slog.New(slog.DiscardHandler)) })
 			ann, ben := b.user("ann"), b.user("ben")
 			c, err := b.CreateGroup(t.Context(), ann, strings.Repeat("T", 190), []accounts.UserID{ben})
 			if err != nil {

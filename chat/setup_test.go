@@ -28,7 +28,10 @@ type bundle struct {
 	srv *httptest.Server
 }
 
-func setup(t *testing.T) *bundle { return replica(t, storetest.New(t)) }
+func setup(t *testing.T, change ...func(*Config)) *bundle {
+	t.Helper()
+	return withBus(t, storetest.New(t), nil, change...)
+}
 
 // replica starts a Service on a database that others may use too, which nobody tells it of. A
 // token is the id of its user.
@@ -40,7 +43,7 @@ func linked(t *testing.T, db *store.DB) *bundle {
 	return withBus(t, db, store.NewBus(db))
 }
 
-func withBus(t *testing.T, db *store.DB, bus *store.Bus) *bundle {
+func withBus(t *testing.T, db *store.DB, bus *store.Bus, change ...func(*Config)) *bundle {
 	t.Helper()
 	h := hub.New(hub.Config{
 		Logger: slog.New(slog.DiscardHandler),
@@ -49,10 +52,14 @@ func withBus(t *testing.T, db *store.DB, bus *store.Bus) *bundle {
 		},
 		Translate: store.Problem,
 	})
-	s := New(Config{
+	cfg := Config{
 		DB: db, Bus: bus, Hub: h, Logger: slog.New(slog.DiscardHandler),
 		Person: accounts.New(accounts.Config{DB: db, Logger: slog.New(slog.DiscardHandler)}).User,
-	})
+	}
+	for _, f := range change {
+		f(&cfg)
+	}
+	s := New(cfg)
 	s.Frames(h.Mux())
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})

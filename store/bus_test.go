@@ -23,6 +23,7 @@ type station struct {
 	highest *store.Topic[string, int]
 	words   *store.Topic[string, struct{}]
 	stop    func()
+	db      *store.DB
 
 	mu     sync.Mutex // guards what follows
 	heard  map[string]int
@@ -47,14 +48,18 @@ func (s *station) Write(p []byte) (int, error) {
 }
 
 // newStation starts a bus with connections of its own.
-func newStation(t *testing.T, url string) *station {
+func newStation(t *testing.T, url string, topics ...func(*station)) *station {
 	t.Helper()
 	s := &station{heard: make(map[string]int), change: make(chan struct{})}
 	db, err := store.Open(t.Context(), store.Config{URL: url, MaxConns: 2, Logger: slog.New(slog.NewTextHandler(s, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.db = db
 	s.Bus = store.NewBus(db)
+	for _, f := range topics {
+		f(s)
+	}
 	s.highest = store.NewTopic(s.Bus, "highest", func(a, b int) int { return max(a, b) }, func(k string, n int) {
 		s.note(func() { s.heard[k] = max(s.heard[k], n) })
 	})
