@@ -92,6 +92,7 @@ func newApp(ctx context.Context, cfg *config, db *store.DB, log *slog.Logger) (*
 		ClientIP:      web.ClientIP,
 		BasePath:      a.web.BasePath(),
 		SecureCookies: a.web.Secure(),
+		SecureRequest: web.SecureRequest,
 		RateLimits:    limits,
 		Failures:      db.Failures(),
 	})
@@ -101,7 +102,7 @@ func newApp(ctx context.Context, cfg *config, db *store.DB, log *slog.Logger) (*
 			who, err := a.accounts.Authenticate(ctx, token)
 			return hub.Identity{UserID: uuid.UUID(who.UserID), SessionID: uuid.UUID(who.SessionID)}, err
 		},
-		CookieName:           a.accounts.CookieName(),
+		CookieNames:          a.accounts.CookieNames(),
 		OriginAllowed:        a.web.OriginAllowed,
 		Translate:            store.Problem,
 		Epoch:                epoch,

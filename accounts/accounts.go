@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -57,8 +58,10 @@ type Config struct {
 	ClientIP func(context.Context) netip.Addr
 	// BasePath is the path of the public URL without a slash at its end; "" at the root.
 	BasePath string
-	// SecureCookies says that the public URL is https.
+	// SecureCookies says that the public URL is https: no other cookies are set or read.
 	SecureCookies bool
+	// SecureRequest says whether a request came by https, where there is no public URL; nil: never.
+	SecureRequest func(context.Context) bool
 	// RateLimits throttles wrong passwords and codes, and bounds the invites of each user.
 	RateLimits bool
 	// Failures counts panics.
@@ -71,10 +74,11 @@ type Service struct {
 	log     *slog.Logger
 	q       queries
 	ended   *store.Topic[SessionID, struct{}] // to and from the other replicas
-	hashing slots
+	hashing *hashLimiter
 	matches func(passwordHash, string) bool // passwordHash.matches; a test counts its calls
 
-	inviteBudget *budget.Rate[UserID] // nil without rate limits
+	inviteBudget *budget.Rate[UserID]   // nil without rate limits
+	deviceKey    atomic.Pointer[[]byte] // signs device cookies; nil until it is read
 
 	mu   sync.Mutex             // guards used
 	used map[SessionID]struct{} // in use, and their rows do not say so yet; Run writes them
@@ -82,7 +86,7 @@ type Service struct {
 
 // New makes a Service.
 func New(cfg Config) *Service {
-	s := &Service{cfg: cfg, log: cfg.Logger, q: queries{cfg.DB}, hashing: newSlots(), matches: passwordHash.matches, used: map[SessionID]struct{}{}}
+	s := &Service{cfg: cfg, log: cfg.Logger, q: queries{cfg.DB}, hashing: newHashLimiter(), matches: passwordHash.matches, used: map[SessionID]struct{}{}}
 	if s.log == nil {
 		s.log = slog.Default()
 	}

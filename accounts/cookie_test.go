@@ -21,8 +21,8 @@ func TestCookieRenewal(t *testing.T) {
 	b := setup(t)
 	b.person("ann", RoleMember)
 	in := b.signIn("ann")
-	session := cookie(b.CookieName(), in.Token)
-	renewedAt := func(at time.Time) header { return cookie(b.renewedName(), fmt.Sprint(at.Unix())) }
+	session := cookie(b.cookieName(true), in.Token)
+	renewedAt := func(at time.Time) header { return cookie(b.cookieName(true)+renewedSuffix, fmt.Sprint(at.Unix())) }
 	for name, c := range map[string]struct {
 		headers []header
 		renews  bool
@@ -31,7 +31,7 @@ func TestCookieRenewal(t *testing.T) {
 		"a cookie renewed two days ago":      {[]header{session, renewedAt(time.Now().Add(-48 * time.Hour))}, true},
 		"a cookie renewed an hour ago":       {[]header{session, renewedAt(time.Now().Add(-time.Hour))}, false},
 		"a cookie renewed in the future":     {[]header{session, renewedAt(time.Now().Add(48 * time.Hour))}, true},
-		"a cookie renewed at no time":        {[]header{session, cookie(b.renewedName(), "yesterday")}, true},
+		"a cookie renewed at no time":        {[]header{session, cookie(b.cookieName(true)+renewedSuffix, "yesterday")}, true},
 		"a token in the header":              {[]header{bearer(in.Token)}, false},
 		"a token in the header and a cookie": {[]header{bearer(in.Token), session}, false},
 	} {
@@ -43,8 +43,8 @@ func TestCookieRenewal(t *testing.T) {
 				}
 				return
 			}
-			got, when := set[b.CookieName()], set[b.renewedName()]
-			want := b.cookie(in.Token)
+			got, when := set[b.cookieName(true)], set[b.cookieName(true)+renewedSuffix]
+			want := b.cookie(t.Context(), in.Token)
 			if got == nil || when == nil || got.Value != in.Token || got.MaxAge != cookieAge || got.Path != want.Path || !got.HttpOnly || !got.Secure || got.SameSite != want.SameSite {
 				t.Fatalf("it sets %v", set)
 			}
@@ -55,13 +55,13 @@ func TestCookieRenewal(t *testing.T) {
 		})
 	}
 	t.Run("a cookie of no session", func(t *testing.T) {
-		if set := cookiesOf(b.call("GET", "/me", nil, cookie(b.CookieName(), "x")).wants(401)); len(set) > 0 {
+		if set := cookiesOf(b.call("GET", "/me", nil, cookie(b.cookieName(true), "x")).wants(401)); len(set) > 0 {
 			t.Errorf("it sets %v", set)
 		}
 	})
 	t.Run("signing out ends it, also where it would be renewed", func(t *testing.T) {
 		set := cookiesOf(b.call("DELETE", "/sessions/current", nil, session).wants(204))
-		if c := set[b.CookieName()]; c == nil || c.MaxAge >= 0 || c.Value != "" {
+		if c := set[b.cookieName(true)]; c == nil || c.MaxAge >= 0 || c.Value != "" {
 			t.Errorf("it sets %v", set)
 		}
 	})

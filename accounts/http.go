@@ -41,15 +41,16 @@ func (s *Service) Routes(api huma.API) {
 		Errors:  []int{http.StatusForbidden, http.StatusConflict},
 		Summary: "Sign up",
 		Description: "Makes an account and signs in: with an invite where the server asks for one, with none where sign-up is " +
-			"open. Sets the session cookie too.",
+			"open. Sets the session cookie too. 100 accounts an hour can be made from one address, 20 where sign-up is open.",
 		DefaultStatus: http.StatusCreated,
 	}, s.httpSignUp)
 
 	huma.Register(api, huma.Operation{
 		OperationID: "sign-in", Method: http.MethodPost, Path: "/sessions", Tags: sessions, Metadata: password,
 		Summary: "Sign in",
-		Description: "Sets the session cookie too. Ten wrong passwords within a quarter of an hour, for one account or from one " +
-			"address, are rate_limited with Retry-After.",
+		Description: "Sets the session cookie too, and one that makes the browser known to the account. Ten wrong passwords within " +
+			"a quarter of an hour from one address, or from one known browser, are rate_limited with Retry-After; so are a hundred " +
+			"for one account from all browsers that it does not know.",
 		DefaultStatus: http.StatusCreated,
 	}, s.httpSignIn)
 	huma.Register(api, huma.Operation{
@@ -165,6 +166,7 @@ func (s *Service) httpCheckInvite(ctx context.Context, in *checkInviteInput) (*c
 
 type signInInput struct {
 	UserAgent string `header:"User-Agent" hidden:"true"`
+	Cookie    string `header:"Cookie" hidden:"true"`
 	Body      struct {
 		Username string `json:"username" maxLength:"32" example:"anna"`
 		Password string `json:"password" format:"password" maxLength:"256" example:"correct horse battery staple"`
@@ -172,27 +174,30 @@ type signInInput struct {
 }
 
 type signedInOutput struct {
-	SetCookie http.Cookie `header:"Set-Cookie"`
+	SetCookie []http.Cookie `header:"Set-Cookie"`
 	Body      SignedIn
 }
 
-func (s *Service) signedIn(in SignedIn, err error) (*signedInOutput, error) {
+func (s *Service) signedInOutput(ctx context.Context, in SignedIn, err error) (*signedInOutput, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &signedInOutput{s.cookie(in.Token), in}, nil
+	return &signedInOutput{s.signInCookies(ctx, in), in}, nil
 }
 
 func (s *Service) httpSetup(ctx context.Context, in *setupInput) (*signedInOutput, error) {
-	return s.signedIn(s.Setup(ctx, in.Body.Token, in.Body.NewUser, in.UserAgent))
+	signed, err := s.Setup(ctx, in.Body.Token, in.Body.NewUser, in.UserAgent)
+	return s.signedInOutput(ctx, signed, err)
 }
 
 func (s *Service) httpSignUp(ctx context.Context, in *signUpInput) (*signedInOutput, error) {
-	return s.signedIn(s.SignUp(ctx, in.Body.NewUser, in.Body.Invite, in.UserAgent))
+	signed, err := s.SignUp(ctx, in.Body.NewUser, in.Body.Invite, in.UserAgent)
+	return s.signedInOutput(ctx, signed, err)
 }
 
 func (s *Service) httpSignIn(ctx context.Context, in *signInInput) (*signedInOutput, error) {
-	return s.signedIn(s.SignIn(ctx, in.Body.Username, in.Body.Password, in.UserAgent))
+	signed, err := s.SignIn(withCookies(ctx, in.Cookie), in.Body.Username, in.Body.Password, in.UserAgent)
+	return s.signedInOutput(ctx, signed, err)
 }
 
 type noInput struct{}
@@ -215,7 +220,7 @@ func (s *Service) httpEndOthers(ctx context.Context, _ *noInput) (*struct{}, err
 }
 
 type signedOutOutput struct {
-	SetCookie http.Cookie `header:"Set-Cookie"`
+	SetCookie []http.Cookie `header:"Set-Cookie"`
 }
 
 func (s *Service) httpSignOut(ctx context.Context, _ *noInput) (*signedOutOutput, error) {
@@ -223,7 +228,7 @@ func (s *Service) httpSignOut(ctx context.Context, _ *noInput) (*signedOutOutput
 	if err := s.EndSession(ctx, who.UserID, who.SessionID); err != nil {
 		return nil, err
 	}
-	return &signedOutOutput{s.cookie("")}, nil
+	return &signedOutOutput{s.expiredCookies(ctx)}, nil
 }
 
 type endSessionInput struct {

@@ -7,9 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"runtime"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"golang.org/x/crypto/argon2"
@@ -30,12 +28,12 @@ func NewPassword() string {
 	return t[:5] + "-" + t[5:10] + "-" + t[10:15] + "-" + t[15:20]
 }
 
-// checkPassword applies the rules to a new password.
-func checkPassword(field, password string) error {
+// checkPassword applies the rules to a new password of the user with these names.
+func checkPassword(field, password string, names ...string) error {
 	if n := utf8.RuneCountInString(password); n < minPassword || n > maxPassword || !utf8.ValidString(password) {
-		return fieldError(problem.Invalid, field, fmt.Sprintf("A password has %d to %d characters.", minPassword, maxPassword))
+		return fieldError(problem.Invalid, field, fmt.Sprintf("Use %d to %d characters.", minPassword, maxPassword))
 	}
-	return nil
+	return checkGuessable(field, password, names...)
 }
 
 // passwordHash is an argon2id hash with what made it.
@@ -114,37 +112,17 @@ func parseHash(s string) (passwordHash, error) {
 	return h, nil
 }
 
-// maxHashWait is how long a request waits for its turn to hash.
-const maxHashWait = 5 * time.Second
-
-var errHashing = &problem.Error{Code: problem.Unavailable, Detail: "Too many people are signing in at this moment. Try again.", RetryAfter: 2 * time.Second}
-
-// slots bounds the memory and the cores that hashing takes.
-type slots chan struct{}
-
-func newSlots() slots { return make(slots, runtime.GOMAXPROCS(0)) }
-
-// do runs f when there is a slot, or gives up with ctx or after maxHashWait.
-func (s slots) do(ctx context.Context, f func() error) error {
-	timer := time.NewTimer(maxHashWait)
-	defer timer.Stop()
-	select {
-	case s <- struct{}{}:
-		defer func() { <-s }()
-		return f()
-	case <-ctx.Done():
-		return fmt.Errorf("wait for a turn to hash: %w", ctx.Err())
-	case <-timer.C:
-		return errHashing
-	}
-}
-
-// hash checks and hashes a new password.
-func (s *Service) hash(ctx context.Context, field, password string) (passwordHash, error) {
-	if err := checkPassword(field, password); err != nil {
-		return passwordHash{}, err
-	}
-	var h passwordHash
-	err := s.hashing.do(ctx, func() error { h = hashPassword(password); return nil })
+// hash hashes a new password, which was checked, on the budget of a caller. before, if not nil,
+// may refuse when it is the caller's turn.
+func (s *Service) hash(ctx context.Context, caller hashCaller, password string, before func() error) (h passwordHash, err error) {
+	err = s.hashing.do(ctx, caller, func() error {
+		if before != nil {
+			if err := before(); err != nil {
+				return err
+			}
+		}
+		h = hashPassword(password)
+		return nil
+	})
 	return h, err
 }

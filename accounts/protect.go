@@ -54,22 +54,38 @@ func (s *Service) token(ctx huma.Context) (token string, isCookie bool) {
 		}
 		return strings.TrimSpace(token), false
 	}
-	if c, err := huma.ReadCookie(ctx, s.CookieName()); err == nil {
-		return c.Value, true
+	for _, name := range s.CookieNames() {
+		if c, err := huma.ReadCookie(ctx, name); err == nil {
+			return c.Value, true
+		}
 	}
 	return "", false
 }
 
-// CookieName is the session cookie's. With a prefix, browsers take it only over https:
+// CookieNames are those that a session cookie may have, the preferred name first. Where the
+// public URL is https there is only one.
+func (s *Service) CookieNames() []string {
+	if s.cfg.SecureCookies {
+		return []string{s.cookieName(true)}
+	}
+	return []string{s.cookieName(true), s.cookieName(false)}
+}
+
+// cookieName is the session cookie's. With a prefix, browsers take it only over https:
 // __Host- also from this host alone and for all of it, which a path does not go with.
-func (s *Service) CookieName() string {
+func (s *Service) cookieName(secure bool) string {
 	switch {
-	case !s.cfg.SecureCookies:
+	case !secure:
 		return "parley"
 	case s.cfg.BasePath != "":
 		return "__Secure-parley"
 	}
 	return "__Host-parley"
+}
+
+// secure says whether cookies of the request's answer are for https.
+func (s *Service) secure(ctx context.Context) bool {
+	return s.cfg.SecureCookies || s.cfg.SecureRequest != nil && s.cfg.SecureRequest(ctx)
 }
 
 // cookieAge is the longest that browsers allow, in seconds: the server alone says when a
@@ -83,33 +99,55 @@ const cookieRenewal = 24 * time.Hour
 // signing in, however often it is used. A second cookie says when that was, because browsers
 // do not say how old a cookie is, and asking the database would cost a query.
 func (s *Service) renewCookie(ctx huma.Context, token string, now time.Time) {
-	if c, err := huma.ReadCookie(ctx, s.renewedName()); err == nil {
+	name := s.cookieName(s.secure(ctx.Context())) + renewedSuffix
+	if c, err := huma.ReadCookie(ctx, name); err == nil {
 		at, err := strconv.ParseInt(c.Value, 10, 64)
 		if age := now.Sub(time.Unix(at, 0)); err == nil && age >= 0 && age < cookieRenewal {
 			return
 		}
 	}
-	session := s.cookie(token)
+	session := s.cookie(ctx.Context(), token)
 	renewed := session
-	renewed.Name, renewed.Value = s.renewedName(), strconv.FormatInt(now.Unix(), 10)
+	renewed.Name, renewed.Value = name, strconv.FormatInt(now.Unix(), 10)
 	ctx.AppendHeader("Set-Cookie", session.String())
 	ctx.AppendHeader("Set-Cookie", renewed.String())
 }
 
-// renewedName is that of the cookie that says when the session cookie was last set.
-func (s *Service) renewedName() string { return s.CookieName() + "-renewed" }
+// renewedSuffix ends the name of the cookie that says when the session cookie was last set.
+const renewedSuffix = "-renewed"
 
-// cookie gives the session cookie; with an empty token the one that deletes it.
-func (s *Service) cookie(token string) http.Cookie {
+// cookie gives the session cookie.
+func (s *Service) cookie(ctx context.Context, token string) http.Cookie {
+	secure := s.secure(ctx)
 	c := http.Cookie{
-		Name: s.CookieName(), Value: token, Path: s.cfg.BasePath, MaxAge: cookieAge,
-		HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: s.cfg.SecureCookies,
+		Name: s.cookieName(secure), Value: token, Path: s.cfg.BasePath, MaxAge: cookieAge,
+		HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: secure,
 	}
 	if c.Path == "" {
 		c.Path = "/"
 	}
-	if token == "" {
-		c.MaxAge = -1
-	}
 	return c
+}
+
+// expiredCookies delete the session cookie, under each name that it may have. A browser that is
+// not on https cannot delete the one for https, and does not send it either.
+func (s *Service) expiredCookies(ctx context.Context) []http.Cookie {
+	var out []http.Cookie
+	for _, name := range s.CookieNames() {
+		c := s.cookie(ctx, "")
+		c.Name, c.MaxAge = name, -1
+		if name != s.cookieName(false) {
+			c.Secure = true
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+// signInCookies are those of a new session: its own, and what makes the browser a known one.
+func (s *Service) signInCookies(ctx context.Context, in SignedIn) []http.Cookie {
+	session := s.cookie(ctx, in.Token)
+	device := session
+	device.Name, device.Value = deviceCookieName(session.Name, in.User.Username), in.device
+	return []http.Cookie{session, device}
 }

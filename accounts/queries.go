@@ -163,6 +163,13 @@ func (q queries) oneCredentials(ctx context.Context, sql string, key any) (u Use
 	return u, hash, err == nil, err
 }
 
+const selectUsernameTaken = `SELECT EXISTS (SELECT FROM users WHERE username = $1)`
+
+func (q queries) usernameTaken(ctx context.Context, username string) (taken bool, err error) {
+	err = q.db.QueryRow(ctx, selectUsernameTaken, username).Scan(&taken)
+	return taken, err
+}
+
 const updatePassword = `UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2`
 
 // updatePassword changes the password if it still is the old one.
@@ -359,7 +366,11 @@ func (q queries) deleteSetupInvites(ctx context.Context) error {
 
 const insertFailures = `INSERT INTO login_failures (subject) SELECT unnest($1::text[])`
 
-func (q queries) insertFailures(ctx context.Context, subjects []string) error {
+func (q queries) insertFailures(ctx context.Context, limits []limit) error {
+	subjects := make([]string, len(limits))
+	for i, l := range limits {
+		subjects[i] = l.subject
+	}
 	_, err := q.db.Exec(ctx, insertFailures, subjects)
 	return err
 }
@@ -373,17 +384,28 @@ func (q queries) deleteFailures(ctx context.Context, subject string) error {
 
 // The failure that fills the window, if there is one, says when there is room again.
 const selectWait = `
-SELECT coalesce(max(f.failed_at) + $2::interval - now(), '0')
-FROM unnest($1::text[]) AS s (subject)
+SELECT coalesce(max(f.failed_at + s.span - now()), '0')
+FROM unnest($1::text[], $2::integer[], $3::interval[]) AS s (subject, most, span)
 CROSS JOIN LATERAL (
     SELECT l.failed_at FROM login_failures l
-    WHERE l.subject = s.subject AND l.failed_at > now() - $2::interval
-    ORDER BY l.failed_at DESC OFFSET $3 LIMIT 1) f`
+    WHERE l.subject = s.subject AND l.failed_at > now() - s.span
+    ORDER BY l.failed_at DESC OFFSET s.most - 1 LIMIT 1) f`
 
 // wait gives how long the slowest of the subjects has to wait; zero or less if none has.
-func (q queries) wait(ctx context.Context, subjects []string) (d time.Duration, err error) {
-	err = q.db.QueryRow(ctx, selectWait, subjects, failureWindow, maxFailures-1).Scan(&d)
+func (q queries) wait(ctx context.Context, limits []limit) (d time.Duration, err error) {
+	subjects, most, spans := make([]string, len(limits)), make([]int, len(limits)), make([]time.Duration, len(limits))
+	for i, l := range limits {
+		subjects[i], most[i], spans[i] = l.subject, l.max, l.window
+	}
+	err = q.db.QueryRow(ctx, selectWait, subjects, most, spans).Scan(&d)
 	return d, err
+}
+
+const selectDeviceKey = `SELECT device_key FROM account_secrets WHERE only_row`
+
+func (q queries) deviceKey(ctx context.Context) (key []byte, err error) {
+	err = q.db.QueryRow(ctx, selectDeviceKey).Scan(&key)
+	return key, err
 }
 
 // pruning ----------------------------------------------------------------------------
@@ -402,7 +424,7 @@ func (q queries) prune(ctx context.Context) error {
 		sql  string
 		args []any
 	}{
-		{deleteOldFailures, []any{failureWindow}},
+		{deleteOldFailures, []any{maxCounterWindow}},
 		{deleteOldInvites, nil},
 		{endExpiredSessions, nil},
 		{deleteOldSessions, []any{endedKept}},

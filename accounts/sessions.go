@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -53,65 +54,83 @@ var (
 type SignedIn struct {
 	Token string `json:"token" doc:"For Authorization: Bearer. Keep it secret; it is shown this once" example:"mLx0yX3m0kS9p1pZq7t0Jt8cJw2rD5h6f4e3b2a1Z0Y"`
 	User  User   `json:"user"`
+
+	device string // the value of the device cookie
 }
 
 // SignIn starts a session. A wrong username, a wrong password and a disabled account give
 // the same answer after the same time. Too many of them are RateLimited.
 func (s *Service) SignIn(ctx context.Context, username, password, userAgent string) (SignedIn, error) {
-	// What cannot be a username is the name of nobody; the same things happen for it.
+	// What cannot be a username is the name of no user; the same things happen for it.
 	name, nameErr := cleanUsername(username)
 	if nameErr != nil {
 		name = username
 	}
-	user, proved, err := s.prove(ctx, name, password, func() (User, string, bool, error) {
-		if nameErr != nil {
-			return User{}, "", false, nil
+	var (
+		user   User
+		stored string
+		found  bool
+		err    error
+	)
+	if nameErr == nil {
+		if user, stored, found, err = s.q.credentials(ctx, name); err != nil {
+			return SignedIn{}, fmt.Errorf("read a password's hash: %w", err)
 		}
-		return s.q.credentials(ctx, name)
-	})
+	}
+	device, err := s.knownDevice(ctx, name, stored)
 	if err != nil {
 		return SignedIn{}, err
 	}
-	token, err := startSession(ctx, s.q, user.ID, proved, userAgent)
+	limits, caller := s.passwordLimits(ctx, name, device)
+	if err := s.verifyPassword(ctx, limits, caller, stored, found, password); err != nil {
+		return SignedIn{}, err
+	}
+	token, err := startSession(ctx, s.q, user.ID, stored, userAgent)
 	if err != nil {
 		return SignedIn{}, err
 	}
-	if err := s.q.deleteFailures(ctx, accountSubject(name)); err != nil {
-		// They are forgotten anyway in a quarter of an hour.
-		s.log.Warn("cannot clear failed attempts", "user_id", user.ID, "err", err)
+	// The address keeps its failures: a success of one account says nothing about others.
+	for _, l := range limits {
+		if strings.HasPrefix(l.subject, "login:") {
+			continue
+		}
+		if err := s.q.deleteFailures(ctx, l.subject); err != nil {
+			// They are forgotten anyway in a quarter of an hour.
+			s.log.Warn("cannot clear failed attempts", "user_id", user.ID, "err", err)
+		}
 	}
-	return SignedIn{token, user}, nil
+	return s.signedIn(ctx, token, user, stored)
 }
 
-// prove checks a password. It gives the user and the stored hash that it matched, or
-// errWrongPassword. All of it happens within a slot, so that attempts made at once cannot
-// all look at the failures before any of them has failed.
-func (s *Service) prove(ctx context.Context, username, password string, find func() (User, string, bool, error)) (user User, proved string, err error) {
-	subjects := s.passwordSubjects(ctx, username)
-	err = s.hashing.do(ctx, func() error {
-		if err := s.allow(ctx, subjects); err != nil {
+// signedIn is a session with the device cookie of its browser.
+func (s *Service) signedIn(ctx context.Context, token string, user User, passwordHash string) (SignedIn, error) {
+	device, err := s.deviceCookie(ctx, user.Username, passwordHash)
+	return SignedIn{token, user, device}, err
+}
+
+// verifyPassword compares a password with the stored hash, or for no user with no password's,
+// and gives errWrongPassword. The limits are checked within a slot, so that attempts made at once
+// cannot all read the failures before any of them has failed.
+func (s *Service) verifyPassword(ctx context.Context, limits []limit, caller hashCaller, stored string, found bool, password string) error {
+	h := noPassword
+	if found {
+		var err error
+		if h, err = parseHash(stored); err != nil {
+			return fmt.Errorf("read a user's password hash: %w", err)
+		}
+	}
+	return s.hashing.do(ctx, caller, func() error {
+		if err := s.allow(ctx, limits); err != nil {
 			return err
 		}
-		u, stored, found, err := find()
-		if err != nil {
-			return fmt.Errorf("read a password's hash: %w", err)
-		}
-		h := noPassword
-		if found {
-			if h, err = parseHash(stored); err != nil {
-				return fmt.Errorf("read the password's hash of user %s: %w", u.ID, err)
-			}
-		}
 		if !s.matches(h, password) || !found {
-			if err := s.failed(ctx, subjects); err != nil {
+			if err := s.failed(ctx, limits); err != nil {
 				return err
 			}
 			return errWrongPassword
 		}
-		user, proved = u, stored
 		return nil
 	})
-	return user, proved, err
 }
 
 // startSession makes a session for a user whose password was proved to be that of the

@@ -49,7 +49,7 @@ func (s *Service) Setup(ctx context.Context, token string, n NewUser, userAgent 
 		return SignedIn{}, err
 	}
 	n.Role = RoleAdmin
-	user, hash, err := s.prepare(ctx, n)
+	user, hash, err := s.prepare(ctx, n, nil)
 	if err != nil {
 		return SignedIn{}, err
 	}
@@ -79,7 +79,7 @@ func (s *Service) Setup(ctx context.Context, token string, n NewUser, userAgent 
 		return SignedIn{}, err
 	}
 	s.log.Info("the first admin was made; set-up is closed", "user_id", user.ID)
-	return SignedIn{session, user}, nil
+	return s.signedIn(ctx, session, user, hash.String())
 }
 
 // addAdmin adds an admin, alone at it, if first allows, and withdraws all set-up links.
@@ -103,8 +103,8 @@ func addAdmin(ctx context.Context, q queries, u User, hash passwordHash, first f
 // invite for the role; if not it gives refusal and counts it against the address. Only
 // using the code, in the transaction, decides.
 func (s *Service) checkCode(ctx context.Context, kind, code string, role Role, refusal error) (codeHash []byte, err error) {
-	subjects := s.addressSubjects(ctx, kind)
-	if err := s.allow(ctx, subjects); err != nil {
+	limits := s.addressLimits(ctx, kind)
+	if err := s.allow(ctx, limits); err != nil {
 		return nil, err
 	}
 	hash, ok := hashSecret(code, codeBytes)
@@ -114,7 +114,7 @@ func (s *Service) checkCode(ctx context.Context, kind, code string, role Role, r
 		}
 	}
 	if !ok {
-		if err := s.failed(ctx, subjects); err != nil {
+		if err := s.failed(ctx, limits); err != nil {
 			return nil, err
 		}
 		return nil, refusal

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/netip"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -26,38 +28,139 @@ func (b *bundle) age(d time.Duration) {
 	b.exec(`UPDATE login_failures SET failed_at = failed_at - $1::interval`, d)
 }
 
-func TestThrottleByAccount(t *testing.T) {
+// failAs stores failures of an account, as from so many unknown browsers at addresses of their own.
+func (b *bundle) failAs(username string, n int) {
+	b.t.Helper()
+	b.exec(`INSERT INTO login_failures (subject) SELECT $1 FROM generate_series(1, $2::int)`, accountSubject(username), n)
+}
+
+// known gives the device cookies of an answer.
+func known(a answer) header {
+	return func(r *http.Request) {
+		for name, c := range cookiesOf(a) {
+			if strings.Contains(name, "-device-") {
+				r.AddCookie(&http.Cookie{Name: name, Value: c.Value})
+			}
+		}
+	}
+}
+
+func TestFailedSignIns(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.person("ann", RoleMember)
 	b.person("ben", RoleMember)
 	for _, name := range []string{"nobody", "ann"} { // the same for both, or it would tell
-		for i := range maxFailures {
-			b.try(name, wrong, fmt.Sprint("198.51.100.", i)).wants(401)
-			b.age(time.Minute)
-		}
-		a := b.try(name, goodPassword, "198.51.100.200").wants(429)
-		seconds, err := strconv.Atoi(a.header.Get("Retry-After"))
-		// The first of the ten is ten minutes old.
-		if p := decode[problemBody](a); p.Code != "rate_limited" || err != nil || seconds < 4*60 || seconds > 5*60 {
-			t.Errorf("%s: Retry-After %q: %s", name, a.header.Get("Retry-After"), a.body)
-		}
+		t.Run("ten of "+name+" from one address make it wait", func(t *testing.T) {
+			b := &bundle{b.Service, t, b.db, b.url, b.sockets}
+			address := "198.51.100." + fmt.Sprint(len(name))
+			for range maxFailures {
+				b.try(name, wrong, address).wants(401)
+				b.age(time.Minute)
+			}
+			a := b.try(name, goodPassword, address).wants(429)
+			seconds, err := strconv.Atoi(a.header.Get("Retry-After"))
+			// The first of the ten is ten minutes old.
+			if p := decode[problemBody](a); p.Code != "rate_limited" || err != nil || seconds < 4*60 || seconds > 5*60 {
+				t.Errorf("Retry-After %q: %s", a.header.Get("Retry-After"), a.body)
+			}
+			// When the first is old enough there is room for one attempt.
+			b.age(5 * time.Minute)
+			b.try(name, wrong, address).wants(401)
+			b.try(name, wrong, address).wants(429)
+			b.age(failureWindow)
+			b.try(name, wrong, address).wants(401)
+		})
 	}
-	b.try("ANN", goodPassword, "198.51.100.201").wants(429) // the same account
-	b.try("ben", goodPassword, "198.51.100.202").wants(201)
-
-	// When the first is old enough there is room for one attempt.
-	b.age(5 * time.Minute)
-	b.try("ann", wrong, "198.51.100.203").wants(401)
-	b.try("ann", wrong, "198.51.100.203").wants(429)
 	b.age(failureWindow)
-	b.try("ann", goodPassword, "198.51.100.203").wants(201)
-	if n := b.count(`SELECT count(*) FROM login_failures WHERE subject = $1`, accountSubject("ann")); n != 0 {
-		t.Errorf("%d failures outlive a success", n)
+
+	t.Run("four addresses keep no other out of the account", func(t *testing.T) {
+		b := &bundle{b.Service, t, b.db, b.url, b.sockets}
+		for i := range 4 * maxFailures {
+			b.try("ann", wrong, fmt.Sprint("203.0.113.", i%4)).wants(401)
+		}
+		b.try("ann", goodPassword, "203.0.113.0").wants(429)
+		b.try("ann", goodPassword, "198.51.100.200").wants(201)
+		if n := b.count(`SELECT count(*) FROM login_failures WHERE subject = $1`, accountSubject("ann")); n != 0 {
+			t.Errorf("%d failures of the account outlive a success", n)
+		}
+	})
+	t.Run("a username is not stored as it was typed", func(t *testing.T) {
+		if n := b.count(`SELECT count(*) FROM login_failures WHERE subject LIKE '%nobody%'`); n != 0 {
+			t.Error("it is stored")
+		}
+	})
+	for _, name := range []string{"nobody", "ann"} {
+		t.Run("a hundred of "+name+" from many addresses make unknown browsers wait", func(t *testing.T) {
+			b := &bundle{b.Service, t, b.db, b.url, b.sockets}
+			b.failAs(name, maxAccountFailures-1)
+			b.try(name, wrong, "198.51.100.210").wants(401)
+			b.try(name, goodPassword, "198.51.100.211").wants(429)
+			b.try("ben", goodPassword, "198.51.100.212").wants(201)
+		})
 	}
-	if n := b.count(`SELECT count(*) FROM login_failures WHERE subject LIKE '%nobody%'`); n != 0 {
-		t.Error("what was typed as a username is stored")
+}
+
+func TestKnownBrowsers(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.person("ann", RoleMember)
+	b.person("ben", RoleMember)
+	anns := known(b.try("ann", goodPassword, "192.0.2.1").wants(201))
+	bens := known(b.try("ben", goodPassword, "192.0.2.1").wants(201))
+	signIn := func(username, password string, headers ...header) answer {
+		return b.call("POST", "/sessions", object{"username": username, "password": password}, append(headers, from("192.0.2.1"))...)
 	}
+	b.failAs("ann", maxAccountFailures)
+	for i := range maxFailures {
+		b.try(fmt.Sprint("other", i), wrong, "192.0.2.1").wants(401)
+	}
+	t.Run("are not affected by failures of the account and the address elsewhere", func(t *testing.T) {
+		signIn("ann", goodPassword).wants(429)
+		signIn("ann", goodPassword, anns).wants(201)
+		signIn("ann", goodPassword, bens, anns).wants(201) // a browser that two people use
+	})
+	t.Run("are known to the account they signed in to, and to no other", func(t *testing.T) {
+		signIn("ann", goodPassword, bens).wants(429)
+		signIn("ben", goodPassword, anns).wants(429)
+	})
+	t.Run("are not made up", func(t *testing.T) {
+		for name, c := range cookiesOf(signIn("ann", goodPassword, anns).wants(201)) {
+			if !strings.Contains(name, "-device-") {
+				continue
+			}
+			nonce, mac, _ := strings.Cut(c.Value, ".")
+			for _, v := range []string{"", ".", nonce + ".", nonce, "." + mac, strings.Repeat("A", len(nonce)) + "." + mac, nonce + "." + strings.Repeat("A", len(mac)), c.Value + "A"} {
+				signIn("ann", goodPassword, cookie(name, v)).wants(429)
+			}
+		}
+	})
+	t.Run("fail ten times by themselves, and no more", func(t *testing.T) {
+		for range maxFailures {
+			signIn("ann", wrong, anns).wants(401)
+		}
+		signIn("ann", goodPassword, anns).wants(429)
+		b.age(failureWindow)
+	})
+	t.Run("are unknown after the password was reset", func(t *testing.T) {
+		if err := b.SetPassword(t.Context(), "ann", "another pass phrase"); err != nil {
+			t.Fatal(err)
+		}
+		b.failAs("ann", maxAccountFailures)
+		signIn("ann", "another pass phrase", anns).wants(429)
+	})
+	t.Run("are known on every replica", func(t *testing.T) {
+		b.failAs("ben", maxAccountFailures)
+		other := replica(t, b.db)
+		other.call("POST", "/sessions", object{"username": "ben", "password": goodPassword}, bens).wants(201)
+	})
+	t.Run("take the cookie for this host and programs not at all", func(t *testing.T) {
+		for name, c := range cookiesOf(signIn("ben", goodPassword, bens).wants(201)) {
+			if !strings.HasPrefix(name, "__Host-") || !c.HttpOnly || !c.Secure || c.Path != "/" || c.MaxAge != cookieAge || c.SameSite != http.SameSiteLaxMode {
+				t.Errorf("%v", c)
+			}
+		}
+	})
 }
 
 func TestThrottleByAddress(t *testing.T) {
@@ -80,19 +183,19 @@ func TestThrottleByAddress(t *testing.T) {
 	b.try("ann", goodPassword, "192.0.2.1").wants(201)
 }
 
-func TestAddressSubjects(t *testing.T) {
+func TestAddressSubject(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
 		"192.0.2.1": "login:192.0.2.1/32", "::ffff:192.0.2.1": "login:192.0.2.1/32",
 		"2001:db8:1:2:3:4:5:6": "login:2001:db8:1:2::/64", "fe80::1%eth0": "login:fe80::/64",
 	} {
 		s := New(Config{ClientIP: func(context.Context) netip.Addr { return netip.MustParseAddr(in) }})
-		if got := s.addressSubjects(t.Context(), "login"); len(got) != 1 || got[0] != want {
+		if got := s.addressSubject(t.Context(), "login"); got != want {
 			t.Errorf("%s: %v, want %s", in, got, want)
 		}
 	}
 	for _, s := range []*Service{New(Config{}), New(Config{ClientIP: func(context.Context) netip.Addr { return netip.Addr{} }})} {
-		if got := s.addressSubjects(t.Context(), "login"); got != nil {
+		if got := s.addressSubject(t.Context(), "login"); got != "" {
 			t.Errorf("an unknown address gives %v", got)
 		}
 	}
@@ -104,8 +207,8 @@ func TestThrottleHoldsAgainstManyAtOnce(t *testing.T) {
 	b := setup(t)
 	b.person("ann", RoleMember)
 	var tried, refused atomic.Int32
-	together(40, func(i int) {
-		switch a := b.try("ann", wrong, fmt.Sprint("198.51.100.", i)); a.status {
+	together(40, func(int) {
+		switch a := b.try("ann", wrong, "198.51.100.1"); a.status {
 		case 401:
 			tried.Add(1)
 		case 429:
@@ -114,7 +217,7 @@ func TestThrottleHoldsAgainstManyAtOnce(t *testing.T) {
 			t.Errorf("status %d: %s", a.status, a.body)
 		}
 	})
-	if n, most := int(tried.Load()), maxFailures+cap(b.hashing)-1; n < maxFailures || n > most {
+	if n, most := int(tried.Load()), maxFailures+b.hashing.slots-1; n < maxFailures || n > most {
 		t.Errorf("%d were tried, %d refused; at most %d should be tried", n, refused.Load(), most)
 	}
 }
@@ -122,11 +225,23 @@ func TestThrottleHoldsAgainstManyAtOnce(t *testing.T) {
 func TestThrottleOfCurrentPassword(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	ann := b.person("ann", RoleMember)
-	for range maxFailures {
-		b.call("PUT", "/me/password", object{"current": wrong, "new": goodPassword}, bearer(ann.Token)).wants(403)
+	ann, other := b.person("ann", RoleMember), b.signIn("ann")
+	change := func(token, current string) answer {
+		return b.call("PUT", "/me/password", object{"current": current, "new": goodPassword}, bearer(token), from("192.0.2.1"))
 	}
-	b.call("PUT", "/me/password", object{"current": goodPassword, "new": goodPassword}, bearer(ann.Token)).wants(429)
+	b.failAs("ann", maxAccountFailures)
+	for range maxFailures {
+		b.try("ann", wrong, "192.0.2.1")
+	}
+	for range maxFailures {
+		change(ann.Token, wrong).wants(403)
+	}
+	a := change(ann.Token, goodPassword).wants(429)
+	if a.header.Get("Retry-After") == "" {
+		t.Error("it is not said for how long")
+	}
+	// Neither what fails at signing in nor another session counts.
+	change(other.Token, goodPassword).wants(204)
 }
 
 func TestThrottleOfCodes(t *testing.T) {
@@ -191,10 +306,8 @@ func TestUnknownUsersAreHashedToo(t *testing.T) {
 	if _, err := b.SignIn(t.Context(), "gone", goodPassword, ""); !errors.Is(err, errWrongPassword) {
 		t.Errorf("disabled: %v", err)
 	}
-	// Without a turn to hash there is no answer, whoever is asked for.
-	for range cap(b.hashing) {
-		b.hashing <- struct{}{}
-	}
+	// Without a slot there is no answer, whichever user it is about.
+	end := b.hold(b.hashing.slots)
 	for _, name := range names {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		if _, err := b.SignIn(ctx, name, wrong, ""); !errors.Is(err, context.DeadlineExceeded) {
@@ -202,11 +315,10 @@ func TestUnknownUsersAreHashedToo(t *testing.T) {
 		}
 		cancel()
 	}
-	// Patience has an end even where the client has none.
+	// The wait has an end even where the client has none.
 	if _, err := b.SignIn(t.Context(), "ann", goodPassword, ""); problem.From(err).Code != problem.Unavailable || problem.From(err).RetryAfter <= 0 {
 		t.Errorf("a server that hashes for ever: %v", err)
 	}
-	for range cap(b.hashing) {
-		<-b.hashing
-	}
+	end()
+	b.signIn("ann")
 }

@@ -73,7 +73,7 @@ func (s *Service) SignUp(ctx context.Context, n NewUser, invite, userAgent strin
 		return SignedIn{}, errSignupClosed
 	}
 	n.Role = RoleMember
-	user, hash, err := s.prepare(ctx, n)
+	user, hash, err := s.prepare(ctx, n, func() error { return s.countSignup(ctx) })
 	if err != nil {
 		return SignedIn{}, err
 	}
@@ -96,11 +96,12 @@ func (s *Service) SignUp(ctx context.Context, n NewUser, invite, userAgent strin
 	if err != nil {
 		return SignedIn{}, err
 	}
-	return SignedIn{token, user}, nil
+	return s.signedIn(ctx, token, user, hash.String())
 }
 
-// prepare checks who somebody wants to be, and hashes their password.
-func (s *Service) prepare(ctx context.Context, n NewUser) (User, passwordHash, error) {
+// prepare checks a new user and hashes the password, in this order: what cannot become an
+// account costs no hash. before, if not nil, may refuse before hashing.
+func (s *Service) prepare(ctx context.Context, n NewUser, before func() error) (User, passwordHash, error) {
 	u := User{ID: store.NewID[User](), Role: n.Role}
 	var err error
 	if u.Username, err = cleanUsername(n.Username); err != nil {
@@ -109,7 +110,15 @@ func (s *Service) prepare(ctx context.Context, n NewUser) (User, passwordHash, e
 	if u.DisplayName, err = cleanDisplayName(n.DisplayName); err != nil {
 		return User{}, passwordHash{}, err
 	}
-	hash, err := s.hash(ctx, "password", n.Password)
+	if taken, err := s.q.usernameTaken(ctx, u.Username); err != nil {
+		return User{}, passwordHash{}, fmt.Errorf("look a username up: %w", err)
+	} else if taken {
+		return User{}, passwordHash{}, errTaken
+	}
+	if err := checkPassword("password", n.Password, u.Username, u.DisplayName); err != nil {
+		return User{}, passwordHash{}, err
+	}
+	hash, err := s.hash(ctx, s.hashCaller(ctx), n.Password, before)
 	return u, hash, err
 }
 
@@ -137,7 +146,7 @@ func (s *Service) CreateUser(ctx context.Context, n NewUser) (User, error) {
 	if n.DisplayName == "" {
 		n.DisplayName = n.Username
 	}
-	user, hash, err := s.prepare(ctx, n)
+	user, hash, err := s.prepare(ctx, n, nil)
 	if err != nil {
 		return User{}, err
 	}
@@ -326,27 +335,26 @@ func (s *Service) ChangeUser(ctx context.Context, admin Identity, id UserID, c C
 	return user, nil
 }
 
-// ChangePassword sets the caller's password and ends their other sessions. A wrong current
-// one counts like one at sign-in.
+// ChangePassword sets the caller's password and ends their other sessions. Wrong current
+// passwords are counted by session: failed sign-ins elsewhere do not get in the way.
 func (s *Service) ChangePassword(ctx context.Context, who Identity, current, password string) error {
-	if err := checkPassword("new", password); err != nil {
-		return err
-	}
-	me, err := s.User(ctx, who.UserID)
+	me, proved, found, err := s.q.credentialsByID(ctx, who.UserID)
 	if err != nil {
+		return fmt.Errorf("read a password's hash: %w", err)
+	}
+	if err := checkPassword("new", password, me.Username, me.DisplayName); err != nil {
 		return err
 	}
-	_, proved, err := s.prove(ctx, me.Username, current, func() (User, string, bool, error) {
-		return s.q.credentialsByID(ctx, who.UserID)
-	})
+	limits, caller := s.sessionLimits(who.SessionID)
+	err = s.verifyPassword(ctx, limits, caller, proved, found, current)
 	if errors.Is(err, errWrongPassword) {
 		// Not unauthenticated: the session is good.
-		return fieldError(problem.Forbidden, "current", "The current password is wrong.")
+		return fieldError(problem.Forbidden, "current", "That's not your current password.")
 	}
 	if err != nil {
 		return err
 	}
-	hash, err := s.hash(ctx, "new", password)
+	hash, err := s.hash(ctx, caller, password, nil)
 	if err != nil {
 		return err
 	}
@@ -375,7 +383,14 @@ func (s *Service) SetPassword(ctx context.Context, username, password string) er
 	if err != nil {
 		return ErrNoUser
 	}
-	hash, err := s.hash(ctx, "password", password)
+	user, _, _, err := s.q.credentials(ctx, name)
+	if err != nil {
+		return fmt.Errorf("read a user: %w", err)
+	}
+	if err := checkPassword("password", password, name, user.DisplayName); err != nil {
+		return err
+	}
+	hash, err := s.hash(ctx, s.hashCaller(ctx), password, nil)
 	if err != nil {
 		return err
 	}

@@ -350,7 +350,7 @@ func TestPasswordRules(t *testing.T) {
 		ok       bool
 	}{
 		{"1234567", false},
-		{"12345678", true},
+		{"4x2 = 8!", true},
 		{"éééééééé", true}, // characters, not bytes
 		{"𝄞𝄞𝄞𝄞", false},    // 16 bytes
 		{"        ", true}, // silly, but a password

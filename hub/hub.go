@@ -74,8 +74,8 @@ type Config struct {
 	// Authenticate gives the owner of a session token, or an error with the code
 	// unauthenticated.
 	Authenticate func(ctx context.Context, token string) (Identity, error)
-	// CookieName is the session cookie's.
-	CookieName string
+	// CookieNames are those a session cookie may have, the preferred name first.
+	CookieNames []string
 	// OriginAllowed says whether the Origin header of a handshake is this server's.
 	OriginAllowed func(*http.Request) bool
 	// Translate turns errors of the layers below into problems.

@@ -50,7 +50,7 @@ func setup(t testing.TB, change ...func(*Config)) (*Hub, *httptest.Server) {
 			}
 			return Identity{}, problem.New(problem.Unauthenticated, "No such session.")
 		},
-		CookieName:    "parley",
+		CookieNames:   []string{"__Host-parley", "parley"},
 		OriginAllowed: func(r *http.Request) bool { return r.Header.Get("Origin") == "http://"+r.Host },
 		Translate:     func(err error) error { return err },
 		Epoch:         epoch,

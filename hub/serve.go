@@ -53,8 +53,10 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}()
 	token, given := bearer(r)
-	if cookie, err := r.Cookie(h.cfg.CookieName); !given && err == nil && origin != "" {
-		token, given = cookie.Value, true
+	for _, name := range h.cfg.CookieNames {
+		if cookie, err := r.Cookie(name); !given && err == nil && origin != "" {
+			token, given = cookie.Value, true
+		}
 	}
 	var (
 		who     Identity

@@ -38,6 +38,13 @@ func ClientIP(ctx context.Context) netip.Addr {
 	return netip.Addr{}
 }
 
+// SecureRequest says whether the request that ctx belongs to came by https: to this server, or
+// to a trusted proxy.
+func SecureRequest(ctx context.Context) bool {
+	r := requestOf(ctx)
+	return r != nil && r.scheme == "https"
+}
+
 // identify finds out who asks and at which address, for everything behind it.
 func (s *Server) identify(next http.Handler) http.Handler {
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
