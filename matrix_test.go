@@ -139,6 +139,7 @@ var routes = map[string]row{
 		body: text(`{"token":"AAAAAAAAAAAAAAAAAAAAAA","username":"eve","display_name":"Eve","password":"` + testPassword + `"}`)},
 	"POST /users": {want: all("forbidden"), // without an invite
 		body: text(`{"username":"fay","display_name":"Fay","password":"` + testPassword + `"}`)},
+	"GET /audit":        {want: adminsOnly},
 	"GET /signup":       {want: all("ok")},
 	"GET /users":        {want: signedIn},
 	"GET /users/{id}":   {want: signedIn, path: textf("/users/%s", ben)},

@@ -9,6 +9,7 @@
 package accounts
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -62,6 +63,11 @@ type Config struct {
 	SecureCookies bool
 	// SecureRequest says whether a request came by https, where there is no public URL; nil: never.
 	SecureRequest func(context.Context) bool
+	// SessionLifetime ends sessions so long after they were started, however much they are used;
+	// zero: never.
+	SessionLifetime time.Duration
+	// AuditAge is how long security events are kept; zero is 180 days.
+	AuditAge time.Duration
 	// RateLimits throttles wrong passwords and codes, and bounds the invites of each user.
 	RateLimits bool
 	// Failures counts panics.
@@ -75,18 +81,20 @@ type Service struct {
 	q       queries
 	ended   *store.Topic[SessionID, struct{}] // to and from the other replicas
 	hashing *hashLimiter
+	audit   *audit
 	matches func(passwordHash, string) bool // passwordHash.matches; a test counts its calls
 
 	inviteBudget *budget.Rate[UserID]   // nil without rate limits
 	deviceKey    atomic.Pointer[[]byte] // signs device cookies; nil until it is read
 
-	mu   sync.Mutex             // guards used
-	used map[SessionID]struct{} // in use, and their rows do not say so yet; Run writes them
+	mu   sync.Mutex           // guards used
+	used map[SessionID]string // in use from an address, and their rows do not say so yet; Run writes them
 }
 
 // New makes a Service.
 func New(cfg Config) *Service {
-	s := &Service{cfg: cfg, log: cfg.Logger, q: queries{cfg.DB}, hashing: newHashLimiter(), matches: passwordHash.matches, used: map[SessionID]struct{}{}}
+	s := &Service{cfg: cfg, log: cfg.Logger, q: queries{cfg.DB}, hashing: newHashLimiter(), audit: newAudit(), matches: passwordHash.matches, used: map[SessionID]string{}}
+	s.cfg.AuditAge = cmp.Or(s.cfg.AuditAge, defaultAuditAge)
 	if s.log == nil {
 		s.log = slog.Default()
 	}
@@ -128,6 +136,7 @@ func (s *Service) Run(ctx context.Context) error {
 		foldAt  time.Time
 		failing bool
 	)
+	defer s.writeLastAudit(ctx)
 	for {
 		select {
 		case <-ctx.Done():
@@ -138,6 +147,9 @@ func (s *Service) Run(ctx context.Context) error {
 			err = s.closeEnded(ctx, &seen)
 			if err == nil {
 				err = s.writeUsed(ctx)
+			}
+			if err == nil {
+				err = s.writeAudit(ctx)
 			}
 			if now := time.Now(); err == nil && now.After(pruneAt) {
 				if err = s.prune(ctx); err == nil {
@@ -163,6 +175,15 @@ func (s *Service) Run(ctx context.Context) error {
 				s.log.Info("looking after sessions works again")
 			}
 		}
+	}
+}
+
+// writeLastAudit writes the events of the last moments before the end.
+func (s *Service) writeLastAudit(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tick)
+	defer cancel()
+	if err := s.writeAudit(ctx); err != nil {
+		s.log.Warn("the last security events are not in the audit table", "err", err)
 	}
 }
 

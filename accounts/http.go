@@ -115,6 +115,34 @@ func (s *Service) Routes(api huma.API) {
 		OperationID: "delete-invite", Method: http.MethodDelete, Path: "/invites/{id}", Tags: invites, Summary: "Withdraw an invite",
 		Errors: []int{http.StatusForbidden},
 	}, s.httpWithdraw)
+
+	huma.Register(api, huma.Operation{
+		OperationID: "list-audit-events", Method: http.MethodGet, Path: "/audit", Tags: []string{"Audit"},
+		Errors:  []int{http.StatusForbidden},
+		Summary: "Security events, the newest first",
+		Description: "For admins. What is equal within a minute is one event with a count. Events are kept for 180 days, " +
+			"or as long as the server is set to. They hold neither passwords, tokens, typed usernames nor texts.",
+	}, s.httpAudit)
+}
+
+type auditInput struct {
+	Cursor string    `query:"cursor" maxLength:"20" doc:"The next_cursor of the page before"`
+	Limit  int       `query:"limit" minimum:"1" maximum:"100" default:"50"`
+	Kind   AuditKind `query:"kind" enum:"sign_in,sign_in_failed,sign_up,set_up,user_created,role_changed,user_disabled,user_enabled,invite_created,invite_used,invite_revoked,session_ended,password_changed,password_reset,password_wrong,limit_hit"`
+}
+
+type auditOutput struct {
+	Body struct {
+		Events     []AuditEvent `json:"events"`
+		NextCursor string       `json:"next_cursor,omitempty" doc:"For the next page; left out on the last"`
+	}
+}
+
+func (s *Service) httpAudit(ctx context.Context, in *auditInput) (*auditOutput, error) {
+	out := &auditOutput{}
+	var err error
+	out.Body.Events, out.Body.NextCursor, err = s.Audit(ctx, Caller(ctx), in.Cursor, in.Limit, in.Kind)
+	return out, err
 }
 
 type setupInput struct {

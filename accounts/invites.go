@@ -83,6 +83,7 @@ func (s *Service) Invite(ctx context.Context, who Identity, life time.Duration, 
 		i.URL = s.cfg.PublicURL(ctx)
 	}
 	i.URL += "/join#" + code
+	s.record(ctx, event{kind: AuditInviteCreated, user: who.UserID, detail: i.ID.String()})
 	return i, nil
 }
 
@@ -127,5 +128,6 @@ func (s *Service) Withdraw(ctx context.Context, who Identity, id InviteID) error
 	if !deleted {
 		return errNoInvite
 	}
+	s.record(ctx, event{kind: AuditInviteRevoked, user: who.UserID, detail: id.String()})
 	return nil
 }

@@ -115,7 +115,7 @@ func TestSessionAndPasswordWaitForEachOther(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = tx.Rollback(context.Background()) }()
-	token, err := startSession(t.Context(), queries{tx}, ann.ID, proved, "")
+	_, token, err := b.startSession(t.Context(), queries{tx}, ann.ID, proved, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +146,7 @@ func TestSessionAndPasswordWaitForEachOther(t *testing.T) {
 	}
 	started := make(chan error, 1)
 	go func() {
-		_, err := startSession(context.Background(), b.q, ann.ID, proved, "")
+		_, _, err := b.startSession(context.Background(), b.q, ann.ID, proved, "")
 		started <- err
 	}()
 	b.eventually("the session waits for the change", waiting)

@@ -193,24 +193,36 @@ func (q queries) resetPassword(ctx context.Context, username, hash string) (id U
 // Only while the password is the one that was proved: the row's lock makes this wait for
 // a change of it under way, which then ends every session it can see, or leaves none.
 const insertSession = `
-INSERT INTO sessions (id, user_id, token_hash, user_agent, expires_at)
-SELECT $1, u.id, $3, $4, now() + $5::interval FROM users u
-WHERE u.id = $2 AND u.password_hash = $6 AND u.disabled_at IS NULL
+INSERT INTO sessions (id, user_id, token_hash, user_agent, address, last_address, expires_at)
+SELECT $1, u.id, $3, $4, $5, $5, now() + least($6::interval, nullif($7::interval, '0')) FROM users u
+WHERE u.id = $2 AND u.password_hash = $8 AND u.disabled_at IS NULL
 FOR SHARE`
 
-func (q queries) insertSession(ctx context.Context, id SessionID, user UserID, tokenHash []byte, userAgent, provedHash string) (bool, error) {
-	tag, err := q.db.Exec(ctx, insertSession, id, user, tokenHash, userAgent, sessionLife, provedHash)
+type newSession struct {
+	id         SessionID
+	user       UserID
+	tokenHash  []byte
+	userAgent  string
+	address    string
+	provedHash string
+	lifetime   time.Duration // zero: without end
+}
+
+func (q queries) insertSession(ctx context.Context, s newSession) (bool, error) {
+	tag, err := q.db.Exec(ctx, insertSession, s.id, s.user, s.tokenHash, s.userAgent, s.address, sessionLife, s.lifetime, s.provedHash)
 	return tag.RowsAffected() == 1, err
 }
 
 const selectSession = `
-SELECT s.id, s.user_id, u.role, s.last_used_at < now() - $2::interval
+SELECT s.id, s.user_id, u.role,
+       s.last_used_at < now() - $2::interval OR (s.last_address <> $3 AND s.last_used_at < now() - $4::interval)
 FROM sessions s JOIN users u ON u.id = s.user_id
-WHERE s.token_hash = $1 AND s.ended_at IS NULL AND s.expires_at > now() AND u.disabled_at IS NULL`
+WHERE s.token_hash = $1 AND s.ended_at IS NULL AND s.expires_at > now() AND u.disabled_at IS NULL
+  AND ($5::interval = '0' OR s.created_at > now() - $5::interval)`
 
 // session gives who a token speaks for, and whether it is time to write that it is in use.
-func (q queries) session(ctx context.Context, tokenHash []byte) (who Identity, stale, found bool, err error) {
-	err = q.db.QueryRow(ctx, selectSession, tokenHash, usedEvery).Scan(&who.SessionID, &who.UserID, &who.Role, &stale)
+func (q queries) session(ctx context.Context, tokenHash []byte, address string, lifetime time.Duration) (who Identity, stale, found bool, err error) {
+	err = q.db.QueryRow(ctx, selectSession, tokenHash, usedEvery, address, movedEvery, lifetime).Scan(&who.SessionID, &who.UserID, &who.Role, &stale)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Identity{}, false, false, nil
 	}
@@ -218,7 +230,7 @@ func (q queries) session(ctx context.Context, tokenHash []byte) (who Identity, s
 }
 
 const selectSessions = `
-SELECT id, user_agent, created_at, last_used_at, expires_at FROM sessions
+SELECT id, user_agent, created_at, address, last_used_at, last_address, expires_at FROM sessions
 WHERE user_id = $1 AND ended_at IS NULL AND expires_at > now()
 ORDER BY last_used_at DESC, id DESC LIMIT $2`
 
@@ -228,7 +240,7 @@ func (q queries) sessions(ctx context.Context, user UserID, limit int) ([]Sessio
 		return nil, err
 	}
 	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (s Session, err error) {
-		err = r.Scan(&s.ID, &s.UserAgent, &s.CreatedAt, &s.LastUsedAt, &s.ExpiresAt)
+		err = r.Scan(&s.ID, &s.UserAgent, &s.CreatedAt, &s.Address, &s.LastUsedAt, &s.LastAddress, &s.ExpiresAt)
 		return s, err
 	})
 }
@@ -270,11 +282,20 @@ func (q queries) ended(ctx context.Context, since time.Time) (now time.Time, ids
 }
 
 const updateUsed = `
-UPDATE sessions SET last_used_at = now(), expires_at = now() + $2::interval
-WHERE id = ANY ($1) AND ended_at IS NULL AND last_used_at < now() - $3::interval`
+UPDATE sessions s
+SET last_used_at = now(), last_address = u.address,
+    expires_at = least(now() + $3::interval, s.created_at + nullif($4::interval, '0'))
+FROM unnest($1::uuid[], $2::text[]) AS u (id, address)
+WHERE s.id = u.id AND s.ended_at IS NULL
+  AND (s.last_used_at < now() - $5::interval OR (s.last_address <> u.address AND s.last_used_at < now() - $6::interval))`
 
-func (q queries) updateUsed(ctx context.Context, ids []SessionID) error {
-	_, err := q.db.Exec(ctx, updateUsed, ids, sessionLife, usedEvery)
+// updateUsed writes which sessions are in use, and from which address.
+func (q queries) updateUsed(ctx context.Context, used map[SessionID]string, lifetime time.Duration) error {
+	ids, addresses := make([]SessionID, 0, len(used)), make([]string, 0, len(used))
+	for id, address := range used {
+		ids, addresses = append(ids, id), append(addresses, address)
+	}
+	_, err := q.db.Exec(ctx, updateUsed, ids, addresses, sessionLife, lifetime, usedEvery, movedEvery)
 	return err
 }
 
@@ -307,22 +328,33 @@ func (q queries) insertSetupInvite(ctx context.Context, id InviteID, codeHash []
 	return err
 }
 
+// Only while the user who made the invite may invite: enabled, and an admin or where members
+// may ($3). Set-up tokens have no such user.
 const selectInviteOpen = `
-SELECT EXISTS (SELECT FROM invites WHERE code_hash = $1 AND role = $2 AND uses_left > 0 AND expires_at > now())`
+SELECT EXISTS (
+    SELECT FROM invites i LEFT JOIN users u ON u.id = i.created_by
+    WHERE i.code_hash = $1 AND i.role = $2 AND i.uses_left > 0 AND i.expires_at > now()
+      AND (i.role = 'admin' OR (u.disabled_at IS NULL AND (u.role = 'admin' OR (u.role = 'member' AND $3)))))`
 
-func (q queries) inviteOpen(ctx context.Context, codeHash []byte, role Role) (open bool, err error) {
-	err = q.db.QueryRow(ctx, selectInviteOpen, codeHash, role).Scan(&open)
+func (q queries) inviteOpen(ctx context.Context, codeHash []byte, role Role, members bool) (open bool, err error) {
+	err = q.db.QueryRow(ctx, selectInviteOpen, codeHash, role, members).Scan(&open)
 	return open, err
 }
 
 const useInvite = `
-UPDATE invites SET uses_left = uses_left - 1
-WHERE code_hash = $1 AND role = $2 AND uses_left > 0 AND expires_at > now()`
+UPDATE invites i SET uses_left = i.uses_left - 1
+WHERE i.code_hash = $1 AND i.role = $2 AND i.uses_left > 0 AND i.expires_at > now()
+  AND (i.role = 'admin' OR EXISTS (
+      SELECT FROM users u WHERE u.id = i.created_by AND u.disabled_at IS NULL AND (u.role = 'admin' OR $3)))
+RETURNING i.id`
 
 // useInvite counts one use, of one that is left.
-func (q queries) useInvite(ctx context.Context, codeHash []byte, role Role) (bool, error) {
-	tag, err := q.db.Exec(ctx, useInvite, codeHash, role)
-	return tag.RowsAffected() == 1, err
+func (q queries) useInvite(ctx context.Context, codeHash []byte, role Role, members bool) (id InviteID, used bool, err error) {
+	err = q.db.QueryRow(ctx, useInvite, codeHash, role, members).Scan(&id)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return InviteID{}, false, nil
+	}
+	return id, err == nil, err
 }
 
 const selectInvites = `

@@ -13,11 +13,11 @@ import (
 	"parley/store/storetest"
 )
 
-// statements are the SQL constants of queries.go and queries_search.go, none forgotten.
+// statements are the SQL constants of the queries files, none forgotten.
 func statements(t *testing.T) map[string]string {
 	t.Helper()
 	var decls []ast.Decl
-	for _, name := range []string{"queries.go", "queries_search.go"} {
+	for _, name := range []string{"queries.go", "queries_search.go", "queries_audit.go"} {
 		f, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
 		if err != nil {
 			t.Fatal(err)

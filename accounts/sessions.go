@@ -2,9 +2,8 @@ package accounts
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -19,12 +18,14 @@ type SessionID = store.ID[Session]
 
 // Session is one signed-in browser, app or program.
 type Session struct {
-	ID         SessionID `json:"id" format:"uuid"`
-	Current    bool      `json:"current" doc:"Whether it is the one this request was made with"`
-	UserAgent  string    `json:"user_agent" doc:"What the client called itself when it signed in; may be empty" example:"Mozilla/5.0 (X11; Linux x86_64)"`
-	CreatedAt  time.Time `json:"created_at"`
-	LastUsedAt time.Time `json:"last_used_at" doc:"To within an hour"`
-	ExpiresAt  time.Time `json:"expires_at" doc:"Moves on while the session is used"`
+	ID          SessionID `json:"id" format:"uuid"`
+	Current     bool      `json:"current" doc:"Whether it is the one this request was made with"`
+	UserAgent   string    `json:"user_agent" doc:"What the client called itself when it signed in; may be empty" example:"Mozilla/5.0 (X11; Linux x86_64)"`
+	CreatedAt   time.Time `json:"created_at"`
+	Address     string    `json:"address" doc:"Where it was started from; may be empty" example:"203.0.113.7"`
+	LastUsedAt  time.Time `json:"last_used_at" doc:"To within an hour"`
+	LastAddress string    `json:"last_address" doc:"Where it was last used from; may be empty" example:"203.0.113.7"`
+	ExpiresAt   time.Time `json:"expires_at" doc:"Moves on while the session is used"`
 }
 
 // Identity is who is asking, and through which session.
@@ -37,6 +38,7 @@ type Identity struct {
 const (
 	sessionLife = 90 * 24 * time.Hour // without use
 	usedEvery   = time.Hour           // how often a session's use is written down
+	movedEvery  = time.Minute         // the same where its address is another one
 	// endedOverlap is how long before the last look a session may have ended and yet not
 	// have been seen: ended_at is when the transaction began, and it lives for some seconds, or
 	// for longer if its commit waits for the disk.
@@ -83,12 +85,16 @@ func (s *Service) SignIn(ctx context.Context, username, password, userAgent stri
 	}
 	limits, caller := s.passwordLimits(ctx, name, device)
 	if err := s.verifyPassword(ctx, limits, caller, stored, found, password); err != nil {
-		return SignedIn{}, err
+		if errors.Is(err, errWrongPassword) {
+			s.record(ctx, event{kind: AuditSignInFailed, user: user.ID})
+		}
+		return SignedIn{}, s.onLimit(ctx, "sign_in", user.ID, err)
 	}
-	token, err := startSession(ctx, s.q, user.ID, stored, userAgent)
+	session, token, err := s.startSession(ctx, s.q, user.ID, stored, userAgent)
 	if err != nil {
 		return SignedIn{}, err
 	}
+	s.record(ctx, event{kind: AuditSignIn, user: user.ID, session: session})
 	// The address keeps its failures: a success of one account says nothing about others.
 	for _, l := range limits {
 		if strings.HasPrefix(l.subject, "login:") {
@@ -135,16 +141,17 @@ func (s *Service) verifyPassword(ctx context.Context, limits []limit, caller has
 
 // startSession makes a session for a user whose password was proved to be that of the
 // hash, unless it was changed or the user disabled meanwhile.
-func startSession(ctx context.Context, q queries, user UserID, provedHash, userAgent string) (token string, err error) {
+func (s *Service) startSession(ctx context.Context, q queries, user UserID, provedHash, userAgent string) (id SessionID, token string, err error) {
+	id = store.NewID[Session]()
 	token, hash := newSecret(tokenBytes)
-	ok, err := q.insertSession(ctx, store.NewID[Session](), user, hash, cleanUserAgent(userAgent), provedHash)
+	ok, err := q.insertSession(ctx, newSession{id, user, hash, cleanUserAgent(userAgent), s.addressText(ctx), provedHash, s.cfg.SessionLifetime})
 	if err != nil {
-		return "", fmt.Errorf("start a session: %w", err)
+		return SessionID{}, "", fmt.Errorf("start a session: %w", err)
 	}
 	if !ok {
-		return "", errWrongPassword
+		return SessionID{}, "", errWrongPassword
 	}
-	return token, nil
+	return id, token, nil
 }
 
 // Authenticate gives who a token speaks for: one statement, by index. ErrUnauthenticated
@@ -154,7 +161,7 @@ func (s *Service) Authenticate(ctx context.Context, token string) (Identity, err
 	if !ok {
 		return Identity{}, ErrUnauthenticated
 	}
-	who, stale, found, err := s.q.session(ctx, hash)
+	who, stale, found, err := s.q.session(ctx, hash, s.addressText(ctx), s.cfg.SessionLifetime)
 	if err != nil {
 		return Identity{}, fmt.Errorf("read a session: %w", err)
 	}
@@ -163,7 +170,7 @@ func (s *Service) Authenticate(ctx context.Context, token string) (Identity, err
 	}
 	if stale {
 		s.mu.Lock()
-		s.used[who.SessionID] = struct{}{}
+		s.used[who.SessionID] = s.addressText(ctx)
 		s.mu.Unlock()
 	}
 	return who, nil
@@ -173,13 +180,13 @@ func (s *Service) Authenticate(ctx context.Context, token string) (Identity, err
 func (s *Service) writeUsed(ctx context.Context) error {
 	s.mu.Lock()
 	used := s.used
-	s.used = map[SessionID]struct{}{}
+	s.used = map[SessionID]string{}
 	s.mu.Unlock()
 	if len(used) == 0 {
 		return nil
 	}
 	// If it fails, the next request of each says so again.
-	if err := s.q.updateUsed(ctx, slices.Collect(maps.Keys(used))); err != nil {
+	if err := s.q.updateUsed(ctx, used, s.cfg.SessionLifetime); err != nil {
 		return fmt.Errorf("write that sessions are in use: %w", err)
 	}
 	return nil
@@ -207,6 +214,7 @@ func (s *Service) EndSession(ctx context.Context, user UserID, id SessionID) err
 	if !found {
 		return errNoSession
 	}
+	s.record(ctx, event{kind: AuditSessionEnded, user: user, session: id})
 	s.closeSockets(id)
 	return nil
 }
@@ -217,8 +225,15 @@ func (s *Service) EndOtherSessions(ctx context.Context, who Identity) error {
 	if err != nil {
 		return fmt.Errorf("end the other sessions: %w", err)
 	}
+	s.recordEnded(ctx, who.UserID, UserID{}, ids)
 	s.closeSockets(ids...)
 	return nil
+}
+
+func (s *Service) recordEnded(ctx context.Context, user, actor UserID, ids []SessionID) {
+	for _, id := range ids {
+		s.record(ctx, event{kind: AuditSessionEnded, user: user, actor: actor, session: id})
+	}
 }
 
 // closeSockets is for sessions whose end is committed.
@@ -259,5 +274,5 @@ func (s *Service) prune(ctx context.Context) error {
 	if err := s.q.prune(ctx); err != nil {
 		return fmt.Errorf("remove old sessions, invites and failures: %w", err)
 	}
-	return nil
+	return s.pruneAudit(ctx)
 }

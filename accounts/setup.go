@@ -53,7 +53,10 @@ func (s *Service) Setup(ctx context.Context, token string, n NewUser, userAgent 
 	if err != nil {
 		return SignedIn{}, err
 	}
-	var session string
+	var (
+		session SessionID
+		secret  string
+	)
 	err = s.cfg.DB.InTx(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
 		q := queries{tx}
 		err = addAdmin(ctx, q, user, hash, func(q queries) error {
@@ -62,7 +65,7 @@ func (s *Service) Setup(ctx context.Context, token string, n NewUser, userAgent 
 			} else if exists {
 				return errIsSetUp
 			}
-			if used, err := q.useInvite(ctx, codeHash, RoleAdmin); err != nil {
+			if _, used, err := q.useInvite(ctx, codeHash, RoleAdmin, false); err != nil {
 				return fmt.Errorf("use a set-up token: %w", err)
 			} else if !used {
 				return errSetupToken
@@ -72,14 +75,15 @@ func (s *Service) Setup(ctx context.Context, token string, n NewUser, userAgent 
 		if err != nil {
 			return err
 		}
-		session, err = startSession(ctx, q, user.ID, hash.String(), userAgent)
+		session, secret, err = s.startSession(ctx, q, user.ID, hash.String(), userAgent)
 		return err
 	})
 	if err != nil {
 		return SignedIn{}, err
 	}
 	s.log.Info("the first admin was made; set-up is closed", "user_id", user.ID)
-	return s.signedIn(ctx, session, user, hash.String())
+	s.record(ctx, event{kind: AuditSetUp, user: user.ID, session: session})
+	return s.signedIn(ctx, secret, user, hash.String())
 }
 
 // addAdmin adds an admin, alone at it, if first allows, and withdraws all set-up links.
@@ -105,11 +109,11 @@ func addAdmin(ctx context.Context, q queries, u User, hash passwordHash, first f
 func (s *Service) checkCode(ctx context.Context, kind, code string, role Role, refusal error) (codeHash []byte, err error) {
 	limits := s.addressLimits(ctx, kind)
 	if err := s.allow(ctx, limits); err != nil {
-		return nil, err
+		return nil, s.onLimit(ctx, "code", UserID{}, err)
 	}
 	hash, ok := hashSecret(code, codeBytes)
 	if ok {
-		if ok, err = s.q.inviteOpen(ctx, hash, role); err != nil {
+		if ok, err = s.q.inviteOpen(ctx, hash, role, s.cfg.MembersInvite); err != nil {
 			return nil, fmt.Errorf("read an invite: %w", err)
 		}
 	}

@@ -59,6 +59,14 @@ func (s *Service) address(ctx context.Context) netip.Addr {
 	return s.cfg.ClientIP(ctx).Unmap().WithZone("")
 }
 
+// addressText is the client's address as it is shown; "" if it is not known.
+func (s *Service) addressText(ctx context.Context) string {
+	if ip := s.address(ctx); ip.IsValid() {
+		return ip.String()
+	}
+	return ""
+}
+
 // addressSubject counts what comes from one client: an address, or for IPv6 its /64, for
 // that is what a single client has all of. Empty if the address is not known.
 func (s *Service) addressSubject(ctx context.Context, kind string) string {

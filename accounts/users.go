@@ -77,24 +77,34 @@ func (s *Service) SignUp(ctx context.Context, n NewUser, invite, userAgent strin
 	if err != nil {
 		return SignedIn{}, err
 	}
-	var token string
+	var (
+		session  SessionID
+		token    string
+		inviteID InviteID
+	)
 	err = s.cfg.DB.InTx(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
 		q := queries{tx}
 		if codeHash != nil {
-			if used, err := q.useInvite(ctx, codeHash, RoleMember); err != nil {
+			id, used, err := q.useInvite(ctx, codeHash, RoleMember, s.cfg.MembersInvite)
+			if err != nil {
 				return fmt.Errorf("use an invite: %w", err)
 			} else if !used {
 				return errInvite
 			}
+			inviteID = id
 		}
 		if err := addUser(ctx, q, user, hash); err != nil {
 			return err
 		}
-		token, err = startSession(ctx, q, user.ID, hash.String(), userAgent)
+		session, token, err = s.startSession(ctx, q, user.ID, hash.String(), userAgent)
 		return err
 	})
 	if err != nil {
 		return SignedIn{}, err
+	}
+	s.record(ctx, event{kind: AuditSignUp, user: user.ID, session: session})
+	if codeHash != nil {
+		s.record(ctx, event{kind: AuditInviteUsed, user: user.ID, detail: inviteID.String()})
 	}
 	return s.signedIn(ctx, token, user, hash.String())
 }
@@ -119,7 +129,7 @@ func (s *Service) prepare(ctx context.Context, n NewUser, before func() error) (
 		return User{}, passwordHash{}, err
 	}
 	hash, err := s.hash(ctx, s.hashCaller(ctx), n.Password, before)
-	return u, hash, err
+	return u, hash, s.onLimit(ctx, "sign_up", UserID{}, err)
 }
 
 func addUser(ctx context.Context, q queries, u User, hash passwordHash) error {
@@ -159,7 +169,8 @@ func (s *Service) CreateUser(ctx context.Context, n NewUser) (User, error) {
 	if err != nil {
 		return User{}, err
 	}
-	return user, nil
+	s.record(ctx, event{kind: AuditUserCreated, user: user.ID, detail: string(user.Role)})
+	return user, s.writeAudit(ctx)
 }
 
 // ListUsers gives everybody, by username: for the operator.
@@ -325,6 +336,17 @@ func (s *Service) ChangeUser(ctx context.Context, admin Identity, id UserID, c C
 	if err != nil {
 		return User{}, err
 	}
+	if c.Role != nil {
+		s.record(ctx, event{kind: AuditRoleChanged, user: id, actor: admin.UserID, detail: string(user.Role)})
+	}
+	if c.Disabled != nil {
+		kind := AuditUserEnabled
+		if user.Disabled {
+			kind = AuditUserDisabled
+		}
+		s.record(ctx, event{kind: kind, user: id, actor: admin.UserID})
+	}
+	s.recordEnded(ctx, id, admin.UserID, ended)
 	s.closeSockets(ended...)
 	if c.Role != nil {
 		s.changed(id)
@@ -348,11 +370,12 @@ func (s *Service) ChangePassword(ctx context.Context, who Identity, current, pas
 	limits, caller := s.sessionLimits(who.SessionID)
 	err = s.verifyPassword(ctx, limits, caller, proved, found, current)
 	if errors.Is(err, errWrongPassword) {
+		s.record(ctx, event{kind: AuditPasswordWrong, user: who.UserID, session: who.SessionID})
 		// Not unauthenticated: the session is good.
 		return fieldError(problem.Forbidden, "current", "That's not your current password.")
 	}
 	if err != nil {
-		return err
+		return s.onLimit(ctx, "change_password", who.UserID, err)
 	}
 	hash, err := s.hash(ctx, caller, password, nil)
 	if err != nil {
@@ -372,6 +395,8 @@ func (s *Service) ChangePassword(ctx context.Context, who Identity, current, pas
 	if err != nil {
 		return err
 	}
+	s.record(ctx, event{kind: AuditPasswordChanged, user: who.UserID, session: who.SessionID})
+	s.recordEnded(ctx, who.UserID, UserID{}, ended)
 	s.closeSockets(ended...)
 	return nil
 }
@@ -394,11 +419,14 @@ func (s *Service) SetPassword(ctx context.Context, username, password string) er
 	if err != nil {
 		return err
 	}
-	var ended []SessionID
-	err = s.cfg.DB.InTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
+	var (
+		id    UserID
+		ended []SessionID
+	)
+	err = s.cfg.DB.InTx(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
 		q := queries{tx}
-		id, found, err := q.resetPassword(ctx, name, hash.String())
-		if err != nil {
+		found := false
+		if id, found, err = q.resetPassword(ctx, name, hash.String()); err != nil {
 			return fmt.Errorf("set a password: %w", err)
 		}
 		if !found {
@@ -412,8 +440,10 @@ func (s *Service) SetPassword(ctx context.Context, username, password string) er
 	if err != nil {
 		return err
 	}
+	s.record(ctx, event{kind: AuditPasswordReset, user: id})
+	s.recordEnded(ctx, id, UserID{}, ended)
 	s.closeSockets(ended...)
-	return nil
+	return s.writeAudit(ctx)
 }
 
 // ResetPassword is SetPassword with a new random password, which it gives.

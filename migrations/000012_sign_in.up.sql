@@ -26,3 +26,4 @@ CREATE TABLE audit_events (
 );
 CREATE UNIQUE INDEX audit_events_key ON audit_events (minute, kind, user_id, actor_id, session_id, address, detail) NULLS NOT DISTINCT;
 CREATE INDEX audit_events_kind ON audit_events (kind, id);
+CREATE INDEX audit_events_at ON audit_events (at);

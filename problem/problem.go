@@ -6,6 +6,7 @@ package problem
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strconv"
 	"time"
@@ -97,6 +98,9 @@ func (e *Error) Error() string {
 	}
 	return string(e.Code) + ": " + e.Detail
 }
+
+// LogValue is what logs show: the text with the cause, and not the JSON form, which is for callers.
+func (e *Error) LogValue() slog.Value { return slog.StringValue(e.Error()) }
 
 // Unwrap gives the cause.
 func (e *Error) Unwrap() error { return e.cause }
