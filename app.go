@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
@@ -88,6 +89,15 @@ func newApp(ctx context.Context, cfg *config, db *store.DB, log *slog.Logger) (*
 			a.chat.AccessChanged(ctx)
 			a.receipts.AccessChanged(ctx, user)
 		},
+		OnSignIn: func(user accounts.UserID, in accounts.NewSignIn) {
+			event := hub.EncodeEvent("session", in)
+			for _, c := range a.chat.ByUser().Conns(user) {
+				c.Send(event)
+			}
+		},
+		SessionLifetime: cfg.SessionLifetime,
+		AuditAge:        time.Duration(cfg.AuditDays) * 24 * time.Hour,
+
 		PublicURL:     a.web.PublicURL,
 		ClientIP:      web.ClientIP,
 		BasePath:      a.web.BasePath(),

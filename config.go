@@ -11,6 +11,7 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/term"
 
@@ -31,6 +32,7 @@ type config struct {
 	Signup         string   `env:"PARLEY_SIGNUP" enum:"invite,open,closed" default:"invite" help:"Who may sign up: invite, open or closed."`
 	MembersInvite  bool     `env:"PARLEY_MEMBERS_INVITE" help:"Let everybody invite, not only admins."`
 	GroupLimit     int      `env:"PARLEY_GROUP_LIMIT" placeholder:"N" help:"Members that a group may have, 2 to 500. Default 500."`
+	AuditDays      int      `env:"PARLEY_AUDIT_DAYS" placeholder:"N" help:"How many days security events are kept, 1 to 3650. Default 180."`
 	TrustedProxies []string `env:"PARLEY_TRUSTED_PROXIES" default:"127.0.0.0/8,::1/128" placeholder:"CIDR,…" help:"Addresses and networks whose X-Forwarded-* headers count, or none. Default: this machine."`
 	RateLimits     string   `env:"PARLEY_RATE_LIMITS" enum:"on,off" default:"on" help:"Limit requests and wrong passwords: on, or off for load tests."`
 	PushContent    string   `env:"PARLEY_PUSH_CONTENT" enum:"full,generic" default:"full" help:"What notifications show at most: full (who wrote what) or generic (that there is a message)."`
@@ -42,6 +44,7 @@ type config struct {
 
 	MaxSocketsPerUser    int `env:"PARLEY_MAX_SOCKETS_PER_USER" placeholder:"N" help:"Connections that one user may have; one more closes the oldest. Default 50."`
 	MaxSocketsPerAddress int `env:"PARLEY_MAX_SOCKETS_PER_ADDRESS" placeholder:"N" help:"Connections that one address, or /64 of IPv6, may have. Default 200; an office behind one address may need more."`
+	SessionLifetime time.Duration `env:"PARLEY_SESSION_LIFETIME" placeholder:"DURATION" help:"End sessions so long after sign-in, however much they are used: 720h are 30 days; at least 1h. Default: they end 90 days after their last use."`
 
 	PushAllowPrivate bool `env:"PARLEY_PUSH_ALLOW_PRIVATE" help:"Let push services be at private addresses, for tests: everybody signed in can then make the server call such addresses."`
 
@@ -78,6 +81,12 @@ func (c *config) check() error {
 	}
 	c.MaxSocketsPerUser, c.MaxSocketsPerAddress = cmp.Or(c.MaxSocketsPerUser, 50), cmp.Or(c.MaxSocketsPerAddress, 200)
 	c.MaxSockets = boundSockets(c.MaxSockets, descriptorLimit())
+	if c.AuditDays = cmp.Or(c.AuditDays, 180); c.AuditDays < 1 || c.AuditDays > 3650 {
+		return fmt.Errorf("audit days are 1 to 3650, not %d", c.AuditDays)
+	}
+	if c.SessionLifetime != 0 && c.SessionLifetime < time.Hour {
+		return fmt.Errorf("the session lifetime is at least 1h, not %v", c.SessionLifetime)
+	}
 	if c.Listen == "" {
 		c.Listen = ":8080"
 		if c.Port != 0 {

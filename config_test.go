@@ -99,6 +99,8 @@ func TestConfigurationMistakes(t *testing.T) {
 		"listen's port":         {nil, []string{"--listen=:http-ish"}, "no valid port"},
 		"proxies":               {[]string{"PARLEY_TRUSTED_PROXIES=10.0.0.0/8,here"}, nil, `"here" is neither`},
 		"proxies, none and one": {[]string{"PARLEY_TRUSTED_PROXIES=10.0.0.0/8,none"}, nil, `"none" is neither`},
+		"audit days":            {[]string{"PARLEY_AUDIT_DAYS=4000"}, nil, "audit days are 1 to 3650"},
+		"session lifetime":      {[]string{"PARLEY_SESSION_LIFETIME=1m"}, nil, "at least 1h"},
 		"unknown flag":          {nil, []string{"--lisen=x"}, "unknown flag"},
 	} {
 		t.Run(name, func(t *testing.T) {

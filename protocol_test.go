@@ -246,4 +246,9 @@ func TestGoldenFrames(t *testing.T) {
 	e.lines = nil
 	e.hear("behind", fmt.Sprintf(`"last_seq":%d`, last))
 	e.golden("behind")
+
+	a.lines = nil
+	s.signIn("ann")
+	a.hear("session", "")
+	a.golden("session")
 }

@@ -53,6 +53,8 @@ type Config struct {
 	// OnAccessChanged, if set, is called after a user was disabled or enabled, before the admin is
 	// answered. What follows from it may still be under way elsewhere, or lost by a crash.
 	OnAccessChanged func(context.Context, UserID)
+	// OnSignIn, if set, is called after a user signed in, on every replica. It must not block.
+	OnSignIn func(UserID, NewSignIn)
 	// PublicURL is the address people reach the server at, without a slash at its end.
 	PublicURL func(context.Context) string
 	// ClientIP is the address a request comes from; an invalid one is not throttled.
@@ -80,6 +82,7 @@ type Service struct {
 	log     *slog.Logger
 	q       queries
 	ended   *store.Topic[SessionID, struct{}] // to and from the other replicas
+	signIns *store.Topic[UserID, NewSignIn]   // to and from the other replicas; the last of several counts
 	hashing *hashLimiter
 	audit   *audit
 	matches func(passwordHash, string) bool // passwordHash.matches; a test counts its calls
@@ -102,6 +105,7 @@ func New(cfg Config) *Service {
 		s.inviteBudget = budget.NewRate[UserID](invitesPerHour, time.Hour, invitesPerHour, "You have created too many invites in the last hour. Try again later.")
 	}
 	s.ended = store.NewTopic(cfg.Bus, "session", store.Same, func(id SessionID, _ struct{}) { s.closeHere(id) })
+	s.signIns = store.NewTopic(cfg.Bus, "sign_in", func(_, last NewSignIn) NewSignIn { return last }, s.notifySignIn)
 	return s
 }
 

@@ -194,8 +194,7 @@ func (s *Service) onLimit(ctx context.Context, name string, user UserID, err err
 	return err
 }
 
-// writeAudit writes the events that are not written yet. Where Run does not, as on the command
-// line, what records events does.
+// writeAudit writes the events that are not written yet.
 func (s *Service) writeAudit(ctx context.Context) error {
 	events, dropped := s.audit.take()
 	if dropped > 0 {

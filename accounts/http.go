@@ -78,8 +78,9 @@ func (s *Service) Routes(api huma.API) {
 	}, s.httpUpdateMe)
 	huma.Register(api, huma.Operation{
 		OperationID: "change-password", Method: http.MethodPut, Path: "/me/password", Tags: people,
-		Errors:  []int{http.StatusForbidden},
-		Summary: "Change my password", Description: "Ends all my other sessions.",
+		Errors:      []int{http.StatusForbidden},
+		Summary:     "Change my password",
+		Description: "Ends all my other sessions. A session by cookie gets a new cookie; a bearer token stays.",
 	}, s.httpChangePassword)
 	huma.Register(api, huma.Operation{
 		OperationID: "search-users", Method: http.MethodGet, Path: "/users", Tags: people,
@@ -290,8 +291,16 @@ type changePasswordInput struct {
 	}
 }
 
-func (s *Service) httpChangePassword(ctx context.Context, in *changePasswordInput) (*struct{}, error) {
-	return nil, s.ChangePassword(ctx, Caller(ctx), in.Body.Current, in.Body.New)
+type changePasswordOutput struct {
+	SetCookie []http.Cookie `header:"Set-Cookie"`
+}
+
+func (s *Service) httpChangePassword(ctx context.Context, in *changePasswordInput) (*changePasswordOutput, error) {
+	signed, err := s.ChangePassword(ctx, Caller(ctx), in.Body.Current, in.Body.New)
+	if err != nil {
+		return nil, err
+	}
+	return &changePasswordOutput{s.signInCookies(ctx, signed)}, nil
 }
 
 type searchInput struct {

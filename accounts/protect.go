@@ -37,7 +37,7 @@ func (s *Service) Protect(api huma.API) {
 			_ = huma.WriteErr(api, ctx, status, "the session could not be checked", err) // the client may be gone
 			return
 		}
-		if isCookie {
+		if who.byCookie = isCookie; isCookie {
 			s.renewCookie(ctx, token, time.Now())
 		}
 		next(huma.WithValue(ctx, identityKey{}, who))
@@ -144,10 +144,17 @@ func (s *Service) expiredCookies(ctx context.Context) []http.Cookie {
 	return out
 }
 
-// signInCookies are those of a new session: its own, and what makes the browser a known one.
+// signInCookies are those of a new session, or of one whose password was changed: its own, if
+// the token is new, and the one that makes the browser known.
 func (s *Service) signInCookies(ctx context.Context, in SignedIn) []http.Cookie {
 	session := s.cookie(ctx, in.Token)
-	device := session
-	device.Name, device.Value = deviceCookieName(session.Name, in.User.Username), in.device
-	return []http.Cookie{session, device}
+	var cookies []http.Cookie
+	if in.Token != "" {
+		cookies = append(cookies, session)
+	}
+	if in.device != "" {
+		session.Name, session.Value = deviceCookieName(session.Name, in.User.Username), in.device
+		cookies = append(cookies, session)
+	}
+	return cookies
 }

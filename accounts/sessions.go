@@ -33,6 +33,8 @@ type Identity struct {
 	UserID    UserID
 	SessionID SessionID
 	Role      Role
+
+	byCookie bool // the request's token was the cookie
 }
 
 const (
@@ -95,6 +97,7 @@ func (s *Service) SignIn(ctx context.Context, username, password, userAgent stri
 		return SignedIn{}, err
 	}
 	s.record(ctx, event{kind: AuditSignIn, user: user.ID, session: session})
+	s.publishSignIn(user.ID, NewSignIn{session, cleanUserAgent(userAgent), s.addressText(ctx), time.Now().UTC()})
 	// The address keeps its failures: a success of one account says nothing about others.
 	for _, l := range limits {
 		if strings.HasPrefix(l.subject, "login:") {
@@ -105,13 +108,38 @@ func (s *Service) SignIn(ctx context.Context, username, password, userAgent stri
 			s.log.Warn("cannot clear failed attempts", "user_id", user.ID, "err", err)
 		}
 	}
-	return s.signedIn(ctx, token, user, stored)
+	return s.signedIn(ctx, token, user, stored), nil
 }
 
-// signedIn is a session with the device cookie of its browser.
-func (s *Service) signedIn(ctx context.Context, token string, user User, passwordHash string) (SignedIn, error) {
+// NewSignIn is what a user's other devices are notified of: the event session.
+type NewSignIn struct {
+	ID        SessionID `json:"id"`
+	UserAgent string    `json:"user_agent"`
+	Address   string    `json:"address"`
+	CreatedAt time.Time `json:"created_at"`
+}
+
+// publishSignIn notifies the user's connections, here and on the other replicas.
+func (s *Service) publishSignIn(user UserID, in NewSignIn) {
+	s.signIns.Tell(user, in)
+	s.notifySignIn(user, in)
+}
+
+func (s *Service) notifySignIn(user UserID, in NewSignIn) {
+	if s.cfg.OnSignIn != nil {
+		s.cfg.OnSignIn(user, in)
+	}
+}
+
+// signedIn is a session with the device cookie of its browser. Without the cookie the browser
+// stays an unknown one.
+func (s *Service) signedIn(ctx context.Context, token string, user User, passwordHash string) SignedIn {
 	device, err := s.deviceCookie(ctx, user.Username, passwordHash)
-	return SignedIn{token, user, device}, err
+	if err != nil {
+		s.log.Warn("cannot make a device cookie", "user_id", user.ID, "err", err)
+		device = ""
+	}
+	return SignedIn{token, user, device}
 }
 
 // verifyPassword compares a password with the stored hash, or for no user with no password's,

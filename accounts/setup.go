@@ -83,7 +83,7 @@ func (s *Service) Setup(ctx context.Context, token string, n NewUser, userAgent 
 	}
 	s.log.Info("the first admin was made; set-up is closed", "user_id", user.ID)
 	s.record(ctx, event{kind: AuditSetUp, user: user.ID, session: session})
-	return s.signedIn(ctx, secret, user, hash.String())
+	return s.signedIn(ctx, secret, user, hash.String()), nil
 }
 
 // addAdmin adds an admin, alone at it, if first allows, and withdraws all set-up links.
