@@ -163,6 +163,8 @@ func TestHandshake(t *testing.T) {
 		{name: "wrong bearer", header: http.Header{"Authorization": {"Bearer bad"}}, code: CloseNotAuthenticated},
 		{name: "empty bearer", header: http.Header{"Authorization": {"Bearer "}}, code: CloseNotAuthenticated},
 		{name: "cookie with own origin", header: http.Header{"Cookie": {"parley=good"}, "Origin": {own}}, hello: true},
+		{name: "cookie for https", header: http.Header{"Cookie": {"parley=bad; __Host-parley=good"}, "Origin": {own}}, hello: true},
+		{name: "stale cookie for https", header: http.Header{"Cookie": {"parley=good; __Host-parley=bad"}, "Origin": {own}}, code: CloseNotAuthenticated},
 		{name: "stale cookie", header: http.Header{"Cookie": {"parley=bad"}, "Origin": {own}}, code: CloseNotAuthenticated},
 		{name: "cookie with a foreign origin", header: http.Header{"Cookie": {"parley=good"}, "Origin": {"https://evil.example"}}, status: http.StatusForbidden},
 		{name: "bearer with a foreign origin", header: http.Header{"Authorization": {"Bearer good"}, "Origin": {"null"}}, status: http.StatusForbidden},

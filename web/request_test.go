@@ -55,3 +55,33 @@ func TestClientIP(t *testing.T) {
 		})
 	}
 }
+
+func TestSecureRequest(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		header []string
+		want   bool
+	}{
+		"plain http":                         {nil, false},
+		"https, says a trusted proxy":        {[]string{"X-Forwarded-Proto", "https"}, true},
+		"https, says another client":         {[]string{"RemoteAddr", "203.0.113.9:1", "X-Forwarded-Proto", "https"}, false},
+		"http, says a trusted proxy":         {[]string{"X-Forwarded-Proto", "http"}, false},
+		"https to the first of two proxies":  {[]string{"X-Forwarded-Proto", "https, http"}, true},
+		"neither, says a trusted proxy":      {[]string{"X-Forwarded-Proto", "gopher"}, false},
+		"https without the client's address": {[]string{"X-Forwarded-Proto", "https", "X-Forwarded-For", ""}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, _ := newTest(t, nil, builtUI)
+			var got bool
+			s.v1.Get("/secure", func(_ http.ResponseWriter, r *http.Request) { got = SecureRequest(r.Context()) })
+			do(s, "GET", "/api/v1/secure", "", c.header...)
+			if got != c.want {
+				t.Errorf("got %v", got)
+			}
+		})
+	}
+	if SecureRequest(t.Context()) {
+		t.Error("no request is secure")
+	}
+}

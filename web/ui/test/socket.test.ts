@@ -46,6 +46,7 @@ function setUp(random = () => 1) {
     typing: vi.fn(),
     user: vi.fn(),
     behind: vi.fn(),
+    session: vi.fn(),
   };
   const socket = new Socket({
     url: () => 'ws://test/api/v1/socket',

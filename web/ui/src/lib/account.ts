@@ -19,6 +19,19 @@ export function passwordProblem(password: string): string | undefined {
   return length > 256 ? t.account.passwordLong : undefined;
 }
 
+/**
+ * How hard a new password is to guess, in words. Characters that repeat or continue the one before
+ * count for nothing. What is too common, the server says.
+ */
+export function passwordHint(password: string): string {
+  const points = Array.from(password, (c) => c.codePointAt(0)!);
+  if (points.length < 8) return t.account.passwordHint;
+  const worth = points.filter((p, i) => i === 0 || Math.abs(p - points[i - 1]!) > 1).length;
+  const different = new Set(points).size;
+  if (worth < 8 || different < 5) return t.account.passwordWeak;
+  return worth < 14 || different < 8 ? t.account.passwordFair : t.account.passwordStrong;
+}
+
 /** A username to begin with, from how somebody is called: Ada Lovelace -> ada.lovelace. */
 export function usernameFrom(name: string): string {
   return fold(name)

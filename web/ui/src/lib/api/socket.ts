@@ -187,6 +187,9 @@ export class Socket {
       case 'user':
         this.#on.user(f.data as Events['user']);
         return;
+      case 'session':
+        this.#on.session(f.data as Events['session']);
+        return;
     } // events of a newer server are not for us
   }
 

@@ -36,6 +36,8 @@ export interface Session {
   created_at: string;
   /** To within an hour. */
   last_used_at: string;
+  /** Where it was last used from; may be empty. */
+  last_address: string;
 }
 
 /** Where one is reached while no page is open. */
@@ -255,4 +257,6 @@ export interface Events {
   presence: PresenceState;
   typing: { conversation_id: string; user_id: string };
   user: User;
+  /** A new sign-in to the user's account. */
+  session: { id: string; address: string };
 }

@@ -67,6 +67,9 @@ export const en = {
     newPassword: 'New password',
     currentPassword: 'Current password',
     passwordHint: 'At least 8 characters.',
+    passwordWeak: 'Weak: easy to guess.',
+    passwordFair: 'Fair: a few more words make it strong.',
+    passwordStrong: 'Strong.',
     showPassword: 'Show password',
     hidePassword: 'Hide password',
     missing: 'This is needed.',
@@ -301,6 +304,8 @@ export const en = {
     reconnect: 'Reconnect here',
     outdated: 'There is a new version of Parley.',
     reload: 'Load it',
+    signedIn: (address: string) => `New sign-in to your account${address && ` from ${address}`}.`,
+    review: 'Review',
   },
 
   menu: {
@@ -418,7 +423,7 @@ export const en = {
     passwordChanged: 'Password changed. Everything else you were signed in with is signed out.',
     thisOne: 'This browser',
     device: (browser: string, system: string) => [browser, system].filter(Boolean).join(' on ') || 'Unknown device',
-    lastUsed: (when: string) => `Last used ${when}`,
+    lastUsed: (when: string, address: string) => `Last used ${when}${address && ` from ${address}`}`,
     signedIn: (when: string) => `signed in ${when}`,
     end: 'End',
     endLabel: (device: string) => `End the session of ${device}`,

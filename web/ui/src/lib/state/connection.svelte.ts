@@ -14,6 +14,8 @@ class Connection {
   ended = $state<End | null>(null);
   /** The server is another version than the one this page is from. */
   outdated = $state(false);
+  /** A sign-in to the account from elsewhere that the user has not reviewed yet. */
+  signedIn = $state<{ address: string } | null>(null);
 
   #mention: ReturnType<typeof setTimeout> | undefined;
   #version = '';
@@ -38,6 +40,7 @@ class Connection {
     this.#mention = undefined;
     this.online = this.offline = false;
     this.ended = null;
+    this.signedIn = null;
   }
 }
 

@@ -124,6 +124,7 @@ export class Live {
           this.conversations.renamed(user);
           if (user.id === me) void session.check();
         },
+        session: (signedIn) => (connection.signedIn = signedIn),
       },
     });
     this.receipts = new Receipts({
