@@ -140,9 +140,11 @@ func TestAuditPages(t *testing.T) {
 		}
 	})
 	t.Run("are for admins alone", func(t *testing.T) {
+		b := &bundle{b.Service, t, b.db, b.url, b.sockets}
 		b.call("GET", "/audit", nil, bearer(b.person("ben", RoleMember).Token)).wants(403)
 	})
 	t.Run("refuse what is neither a cursor nor a kind", func(t *testing.T) {
+		b := &bundle{b.Service, t, b.db, b.url, b.sockets}
 		for _, q := range []string{"?cursor=x", "?cursor=-1", "?cursor=99999999999999999999", "?kind=gossip", "?limit=101"} {
 			b.call("GET", "/audit"+q, nil, bearer(admin.Token)).wants(400)
 		}

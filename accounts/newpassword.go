@@ -96,7 +96,7 @@ func (s *Service) SetPassword(ctx context.Context, username, password string) er
 	)
 	err = s.cfg.DB.InTx(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
 		q := queries{tx}
-		found := false
+		var found bool
 		if id, found, err = q.resetPassword(ctx, name, hash.String()); err != nil {
 			return fmt.Errorf("set a password: %w", err)
 		}

@@ -19,6 +19,7 @@ func TestNewTokenWithANewPassword(t *testing.T) {
 		t.Fatalf("the cookie is %v", set)
 	}
 	t.Run("the old cookie is void", func(t *testing.T) {
+		b := &bundle{b.Service, t, b.db, b.url, b.sockets}
 		b.call("GET", "/me", nil, cookie(b.cookieName(true), ann.Token)).wants(401)
 	})
 	t.Run("the session goes on with the new one, and so do its sockets", func(t *testing.T) {
