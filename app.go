@@ -90,7 +90,11 @@ func newApp(ctx context.Context, cfg *config, db *store.DB, log *slog.Logger) (*
 			a.receipts.AccessChanged(ctx, user)
 		},
 		OnSignIn: func(user accounts.UserID, in accounts.NewSignIn) {
-			event := hub.EncodeEvent("session", in)
+			event, err := hub.EncodeEvent("session", in)
+			if err != nil {
+				log.Error("encode the event of a new sign-in", "err", err)
+				return
+			}
 			for _, c := range a.chat.ByUser().Conns(user) {
 				c.Send(event)
 			}

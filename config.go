@@ -42,9 +42,9 @@ type config struct {
 	LogLevel       string   `env:"PARLEY_LOG_LEVEL" enum:"debug,info,warn,error" default:"info" help:"What is logged: debug, info, warn or error."`
 	LogFormat      string   `env:"PARLEY_LOG_FORMAT" enum:"auto,text,json" default:"auto" help:"text, json, or auto: text on a terminal, else json."`
 
-	MaxSocketsPerUser    int `env:"PARLEY_MAX_SOCKETS_PER_USER" placeholder:"N" help:"Connections that one user may have; one more closes the oldest. Default 50."`
-	MaxSocketsPerAddress int `env:"PARLEY_MAX_SOCKETS_PER_ADDRESS" placeholder:"N" help:"Connections that one address, or /64 of IPv6, may have. Default 200; an office behind one address may need more."`
-	SessionLifetime time.Duration `env:"PARLEY_SESSION_LIFETIME" placeholder:"DURATION" help:"End sessions so long after sign-in, however much they are used: 720h are 30 days; at least 1h. Default: they end 90 days after their last use."`
+	MaxSocketsPerUser    int           `env:"PARLEY_MAX_SOCKETS_PER_USER" placeholder:"N" help:"Connections that one user may have; one more closes the oldest. Default 50."`
+	MaxSocketsPerAddress int           `env:"PARLEY_MAX_SOCKETS_PER_ADDRESS" placeholder:"N" help:"Connections that one address, or /64 of IPv6, may have. Default 200; an office behind one address may need more."`
+	SessionLifetime      time.Duration `env:"PARLEY_SESSION_LIFETIME" placeholder:"DURATION" help:"End sessions so long after sign-in, however much they are used: 720h are 30 days; at least 1h. Default: they end 90 days after their last use."`
 
 	PushAllowPrivate bool `env:"PARLEY_PUSH_ALLOW_PRIVATE" help:"Let push services be at private addresses, for tests: everybody signed in can then make the server call such addresses."`
 
