@@ -114,7 +114,7 @@ func (l *Log) Loop(ctx context.Context, part string, run func(context.Context)) 
 // cannot be encoded.
 func (l *Log) Report(name string, err error) {
 	if l == nil {
-		slog.Error("internal failure", "part", name, "err", err, "stack", stackOf(err))
+		slog.Default().Error("internal failure", "part", name, "err", err, "stack", stackOf(err))
 		return
 	}
 	l.mu.Lock()

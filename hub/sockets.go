@@ -67,7 +67,8 @@ func (h *Hub) exit(network netip.Prefix) {
 // where that is one too many.
 func (h *Hub) countForUser(c *Conn) {
 	h.mu.Lock()
-	conns := append(h.sockets.users[c.UserID], c)
+	conns := h.sockets.users[c.UserID]
+	conns = append(conns, c)
 	var oldest *Conn
 	if limit := h.cfg.MaxSocketsPerUser; limit > 0 && len(conns) > limit {
 		oldest = conns[0]
