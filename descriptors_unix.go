@@ -15,5 +15,5 @@ func descriptorLimit() int {
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil || limit.Cur > math.MaxInt32 {
 		return 0
 	}
-	return int(limit.Cur) //nolint:gosec // bounded above
+	return int(limit.Cur) // bounded above
 }

@@ -154,7 +154,7 @@ func (w *writer) run(ctx context.Context) {
 // ctx ended.
 func (w *writer) next(ctx context.Context) (more bool) {
 	defer w.goOn()
-	more = true // also if it panics
+	more = true //nolint:wastedassign // the result of a panic, too
 	if len(w.batch) == 0 && len(w.heldOver) == 0 {
 		select {
 		case p := <-w.queue:
@@ -199,7 +199,7 @@ func (w *writer) finish() {
 // writeMore is next at the end: it does not wait for messages.
 func (w *writer) writeMore() (more bool) {
 	defer w.goOn()
-	more = true // also if it panics
+	more = true //nolint:wastedassign // the result of a panic, too
 	if w.fill(); len(w.batch) == 0 {
 		return false
 	}
