@@ -82,7 +82,7 @@ func TestSyncReadsConversationsInSlices(t *testing.T) {
 		b.say(id, 1, strings.Repeat("x", chat.MaxBody/2))
 	}
 	read := 0
-	b.Service.conversations = func(ctx context.Context, me accounts.UserID, ids []chat.ConversationID) ([]chat.Conversation, error) {
+	b.conversations = func(ctx context.Context, me accounts.UserID, ids []chat.ConversationID) ([]chat.Conversation, error) {
 		read += len(ids)
 		return b.chat.Conversations(ctx, me, ids)
 	}
