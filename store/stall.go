@@ -19,8 +19,8 @@ const (
 	// stallTimeout is how long a commit may wait for a synchronous standby before the database
 	// counts as unable to commit.
 	stallTimeout = 3 * time.Second
-	// stallSuspicion is how long a commit has waited for its standby by the time its caller has
-	// given it up, at least; healthy standbys answer within milliseconds.
+	// stallSuspicion is how long a call takes before it is looked whether its commit waits for a
+	// standby; healthy ones answer within milliseconds.
 	stallSuspicion = time.Second
 	// stallInterval is the time between two checks whether a stall is over.
 	stallInterval = 250 * time.Millisecond
@@ -64,6 +64,11 @@ func (w *stallWatch) note(err error) {
 	if err != nil && errors.Is(err, context.DeadlineExceeded) {
 		w.begin()
 	}
+}
+
+// suspect begins to watch when a call takes longer than commits do, unless stop is called before.
+func (w *stallWatch) suspect() (stop func() bool) {
+	return time.AfterFunc(stallSuspicion, w.begin).Stop
 }
 
 // begin begins to watch, unless that is under way.

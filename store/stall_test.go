@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -137,4 +138,40 @@ func TestSessionWaitsForStandbys(t *testing.T) {
 	if _, err := Open(ctx, Config{URL: b.URL()}); err == nil {
 		t.Error("synchronous_commit of local is accepted beside synchronous standbys")
 	}
+}
+
+// Commits that wait for a standby leave connections for reads, however many there are.
+func TestReadsDuringAStall(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	b := start(t, filepath.Join(openTempDir(t), "data"))
+	admin, err := pgx.Connect(ctx, b.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = admin.Close(context.Background()) })
+	db := open(t, b.URL())
+	if _, err := db.Exec(ctx, `CREATE TABLE kept (how text)`); err != nil {
+		t.Fatal(err)
+	}
+	set(t, admin, "synchronous_standby_names", "ghost")
+	var writing sync.WaitGroup
+	for range 4 * int(db.Pool().Config().MaxConns) {
+		writing.Go(func() {
+			ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+			defer cancel()
+			if _, err := db.Exec(ctx, `INSERT INTO kept VALUES ('x')`); err == nil {
+				t.Error("a commit ends without its standby")
+			}
+		})
+	}
+	eventually(t, 10*time.Second, "all turns wait", func() bool { return len(db.turns) == cap(db.turns) })
+	short, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	if _, err := db.Epoch(short); err == nil || Transient(err) {
+		t.Errorf("a read during the stall: %v", err) // there is no such table here, which PostgreSQL says
+	}
+	writing.Wait()
+	set(t, admin, "synchronous_standby_names", "")
+	eventually(t, 20*time.Second, "the stall is over", func() bool { return !db.Stalled() })
 }

@@ -63,6 +63,9 @@ type DB struct {
 	logger *slog.Logger
 	stall  *stallWatch // shared with writer
 	writer *DB         // nil: this one
+	// turns bounds the calls of Exec and InTx at a time, so that those that wait for a standby
+	// leave connections for reads; nil: nothing does.
+	turns chan struct{}
 
 	failures *failures.Log
 }
@@ -105,6 +108,7 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 		return nil, fmt.Errorf("make connection pool: %w", err)
 	}
 	db.pool = pool
+	db.turns = make(chan struct{}, max(1, pc.MaxConns/2))
 	ctx, cancel := bounded(ctx, callTimeout)
 	defer cancel()
 	if err := pool.Ping(ctx); err != nil {
@@ -235,9 +239,27 @@ func (db *DB) Exec(ctx context.Context, sql string, args ...any) (pgconn.Command
 	}
 	ctx, cancel := bounded(ctx, callTimeout)
 	defer cancel()
-	tag, err := db.pool.Exec(ctx, sql, args...)
-	db.stall.note(err)
-	return tag, err
+	defer db.stall.suspect()()
+	leave, err := db.enter(ctx)
+	if err != nil {
+		return pgconn.CommandTag{}, err
+	}
+	defer leave()
+	return db.pool.Exec(ctx, sql, args...)
+}
+
+// enter waits for one of the turns of what writes. They are fewer than connections: what waits
+// for a standby leaves some for reads.
+func (db *DB) enter(ctx context.Context) (leave func(), err error) {
+	if db.turns == nil {
+		return func() {}, nil
+	}
+	select {
+	case db.turns <- struct{}{}:
+		return func() { <-db.turns }, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("wait for a turn to write: %w", ctx.Err())
+	}
 }
 
 // Query runs a statement that returns rows. Close them, or read them to the end.
@@ -269,7 +291,8 @@ func (db *DB) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
 		return refusal{}
 	}
 	ctx, cancel := bounded(ctx, callTimeout)
-	return batch{db.pool.SendBatch(ctx, b), db, cancel}
+	stop := db.stall.suspect()
+	return batch{db.pool.SendBatch(ctx, b), func() { stop(); cancel() }}
 }
 
 // InTx runs fn in a READ COMMITTED transaction: committed if fn returns nil, rolled back
@@ -282,6 +305,12 @@ func (db *DB) InTx(ctx context.Context, fn func(ctx context.Context, tx pgx.Tx) 
 	}
 	ctx, cancel := bounded(ctx, callTimeout)
 	defer cancel()
+	defer db.stall.suspect()()
+	leave, err := db.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	tx, err := db.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
 	if err != nil {
 		return fmt.Errorf("begin transaction: %w", err)
@@ -297,7 +326,6 @@ func (db *DB) InTx(ctx context.Context, fn func(ctx context.Context, tx pgx.Tx) 
 		return err
 	}
 	if err := tx.Commit(ctx); err != nil {
-		db.stall.note(err)
 		return fmt.Errorf("commit transaction: %w", err)
 	}
 	return nil
@@ -340,13 +368,10 @@ func (r row) Scan(dest ...any) error {
 
 type batch struct {
 	pgx.BatchResults
-	db     *DB
 	cancel context.CancelFunc
 }
 
 func (b batch) Close() error {
 	defer b.cancel()
-	err := b.BatchResults.Close()
-	b.db.stall.note(err)
-	return err
+	return b.BatchResults.Close()
 }
