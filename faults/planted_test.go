@@ -62,8 +62,8 @@ var plants = []plant{
 	},
 	{
 		fault: "delivered on write", expected: "C11",
-		patches: []patch{{"chat/gate.go", `			g.s.byConv.Publish(e.ConversationID, frame)
-`, `			g.s.byConv.Publish(e.ConversationID, frame)
+		patches: []patch{{"chat/gate.go", `			g.s.byConv.PublishEntry(e.ConversationID, frame, e.position())
+`, `			g.s.byConv.PublishEntry(e.ConversationID, frame, e.position())
 			for _, c := range g.s.byConv.Conns(e.ConversationID) {
 				g.s.cfg.Sent(e.ConversationID, accounts.UserID(c.UserID), e.Seq)
 			}
