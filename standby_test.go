@@ -55,20 +55,6 @@ func openDir(t *testing.T) string {
 	return dir
 }
 
-// standbys sets whom commits wait for.
-func standbys(t *testing.T, admin *pgx.Conn, names string) {
-	t.Helper()
-	for _, sql := range []string{`ALTER SYSTEM SET synchronous_standby_names = '` + names + `'`, `SELECT pg_reload_conf()`} {
-		if _, err := admin.Exec(t.Context(), sql); err != nil {
-			t.Fatal(err)
-		}
-	}
-	eventually(t, "synchronous_standby_names is "+names, func() bool {
-		var got string
-		return admin.QueryRow(t.Context(), `SHOW synchronous_standby_names`).Scan(&got) == nil && got == names
-	})
-}
-
 // readiness is the status of /readyz.
 func (s *testServer) readiness() int {
 	s.t.Helper()
@@ -101,7 +87,7 @@ func TestStandbyLost(t *testing.T) {
 		return got
 	}
 
-	standbys(t, admin, "ghost")
+	storetest.SetStandbys(t, admin, "ghost")
 	client := uuid.NewString()
 	writes := map[string]func() (string, string){
 		"message":  func() (string, string) { return send(ann, client, "unreplicated") },
@@ -136,7 +122,7 @@ func TestStandbyLost(t *testing.T) {
 	}
 	writing.Wait()
 
-	standbys(t, admin, "")
+	storetest.SetStandbys(t, admin, "")
 	eventually(t, "the server is ready", func() bool { return s.readiness() == http.StatusOK })
 	code, answer := send(ann, client, "unreplicated")
 	var sent struct{ Seq int }

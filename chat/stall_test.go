@@ -64,26 +64,14 @@ func TestLongStallIsFollowed(t *testing.T) {
 	ann, ben, id := b.pair()
 	b.send(ann, id, "before")
 	phone := b.connect(ben)
-	standbys := func(names string) {
-		t.Helper()
-		for _, sql := range []string{`ALTER SYSTEM SET synchronous_standby_names = '` + names + `'`, `SELECT pg_reload_conf()`} {
-			if _, err := admin.Exec(t.Context(), sql); err != nil {
-				t.Fatal(err)
-			}
-		}
-		eventually(t, "the standbys are set", func() bool {
-			var got string
-			return admin.QueryRow(t.Context(), `SHOW synchronous_standby_names`).Scan(&got) == nil && got == names
-		})
-	}
-	standbys("ghost")
+	storetest.SetStandbys(t, admin, "ghost")
 	if _, err := b.Send(t.Context(), Outgoing{ConversationID: id, SenderID: ann, ClientID: newClientID(), Body: "late"}); !errors.Is(err, ErrUnknown) {
 		t.Fatalf("a message that is not replicated gets %v", err)
 	}
 	eventually(t, "the stall is noticed", db.Stalled)
 	b.gates.doubts.Store(0) // half a minute later
 	eventually(t, "the gates look again", func() bool { return b.gates.doubts.Load() > 0 })
-	standbys("")
+	storetest.SetStandbys(t, admin, "")
 	e := phone.entry()
 	if e.Seq == 2 { // it may have passed after the phone connected
 		e = phone.entry()

@@ -33,6 +33,7 @@ func TestCommitWithoutItsStandby(t *testing.T) {
 		return n
 	}
 	set(t, admin, "synchronous_standby_names", "ghost")
+	eventually(t, 10*time.Second, "commits wait", func() bool { return commitWaits(t, admin) })
 
 	ways := map[string]func(context.Context) error{
 		"statement": func(ctx context.Context) error { _, err := db.Exec(ctx, insert, "statement"); return err },
@@ -112,6 +113,21 @@ func TestCommitWithoutItsStandby(t *testing.T) {
 	}
 }
 
+// commitWaits makes a commit and gives it up if it takes long; the cancel request ends it. That a
+// session shows the new standbys does not tell: the checkpointer makes commits wait.
+func commitWaits(t *testing.T, admin *pgx.Conn) bool {
+	t.Helper()
+	conn, err := pgx.ConnectConfig(t.Context(), admin.Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.Background()) }()
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	_, err = conn.Exec(ctx, `SELECT pg_logical_emit_message(true, 'probe', '')`)
+	return err != nil
+}
+
 // The session keeps what would end a COMMIT's wait, or make it not wait, from a standby's way.
 func TestSessionWaitsForStandbys(t *testing.T) {
 	t.Parallel()
@@ -155,6 +171,7 @@ func TestReadsDuringAStall(t *testing.T) {
 		t.Fatal(err)
 	}
 	set(t, admin, "synchronous_standby_names", "ghost")
+	eventually(t, 10*time.Second, "commits wait", func() bool { return commitWaits(t, admin) })
 	var writing sync.WaitGroup
 	for range 4 * int(db.Pool().Config().MaxConns) {
 		writing.Go(func() {
