@@ -276,13 +276,17 @@ func TestShutdownLosesNothing(t *testing.T) {
 		t.Fatalf("the first frame is %s", f.Type)
 	}
 	seq := s.send(ann, conversation, "hello")
-	outcome, received := ws.ask("receipt.read", fmt.Sprintf(`{"conversation_id":%q,"seq":%d}`, conversation, seq))
-	if outcome != "ok" {
-		t.Fatal(outcome, received)
+	for { // a first message comes from the log, with the entry before it
+		f, code := ws.next()
+		if code != 0 {
+			t.Fatalf("closed with %d", code)
+		}
+		if f.Type == "entry" && strings.Contains(string(f.Data), `"body":"hello"`) {
+			break
+		}
 	}
-	for !strings.Contains(received, `"body":"hello"`) { // a first message comes from the log, with the entry before it
-		f, _ := ws.next()
-		received += string(f.Data)
+	if outcome, got := ws.ask("receipt.read", fmt.Sprintf(`{"conversation_id":%q,"seq":%d}`, conversation, seq)); outcome != "ok" {
+		t.Fatal(outcome, got)
 	}
 
 	// A request whose body is still on its way keeps the HTTP server from ending.

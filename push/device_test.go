@@ -145,7 +145,7 @@ func TestRefused(t *testing.T) {
 	if _, err := b.Register(t.Context(), ben, valid); err != nil {
 		t.Errorf("the last one again: %v", err)
 	}
-	valid.Address += "1"
+	valid.Address += "/another"
 	if _, err := b.Register(t.Context(), ben, valid); !errors.Is(err, errTooMany) {
 		t.Errorf("one too many: %v", err)
 	}
