@@ -151,7 +151,10 @@ func (s *server) shutdown() error {
 	s.web.SetDraining()
 	err := errors.Join(
 		step("stop the HTTP server", 5*time.Second, s.stopHTTP),
-		step("close the sockets", 5*time.Second, s.hub.Close),
+		step("close the sockets", 5*time.Second, func(ctx context.Context) error {
+			s.chat.FinishDelivery() // what was answered is sent before the close frame
+			return s.hub.Close(ctx)
+		}),
 		step("store what was sent", 10*time.Second, s.chatRun.stop),
 		step("write receipts", 5*time.Second, s.receiptsRun.stop),
 		step("write who was here", 5*time.Second, s.presenceRun.stop),

@@ -115,16 +115,16 @@ func TestKnownBrowsers(t *testing.T) {
 	for i := range maxFailures {
 		b.try(fmt.Sprint("other", i), wrong, "192.0.2.1").wants(401)
 	}
-	t.Run("are not affected by failures of the account and the address elsewhere", func(t *testing.T) {
+	t.Run("are not affected by failures of the account and the address elsewhere", func(*testing.T) {
 		signIn("ann", goodPassword).wants(429)
 		signIn("ann", goodPassword, anns).wants(201)
 		signIn("ann", goodPassword, bens, anns).wants(201) // a browser that two people use
 	})
-	t.Run("are known to the account they signed in to, and to no other", func(t *testing.T) {
+	t.Run("are known to the account they signed in to, and to no other", func(*testing.T) {
 		signIn("ann", goodPassword, bens).wants(429)
 		signIn("ben", goodPassword, anns).wants(429)
 	})
-	t.Run("are not made up", func(t *testing.T) {
+	t.Run("are not made up", func(*testing.T) {
 		for name, c := range cookiesOf(signIn("ann", goodPassword, anns).wants(201)) {
 			if !strings.Contains(name, "-device-") {
 				continue

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -81,6 +82,8 @@ type writer struct {
 	inBatch  map[key]struct{}
 	heldOver []*pending // same key as one in the batch; waits for what becomes of that
 	failing  bool       // the last attempt's outcome is unknown
+
+	delivering sync.Mutex // held while a committed batch is answered and delivered
 
 	began time.Time
 	// unacknowledged is since when messages have waited without any answer of the database, in
@@ -355,6 +358,8 @@ func (s *Service) Ready() error {
 
 // settle tells the senders of a committed batch, and delivers.
 func (w *writer) settle(batch []*pending) {
+	w.delivering.Lock()
+	defer w.delivering.Unlock()
 	s := w.s
 	for i, p := range batch {
 		r := w.results[i]
@@ -384,6 +389,15 @@ func (w *writer) settle(batch []*pending) {
 		p.answer(sent, nil)
 		s.gates.deliver(e, frame)
 		s.sent(p, r.seq)
+	}
+}
+
+// FinishDelivery returns once every message that was answered before the call is delivered to
+// the connections here, or left to the reading of the log.
+func (s *Service) FinishDelivery() {
+	for _, w := range s.writers {
+		w.delivering.Lock()
+		w.delivering.Unlock() //nolint:staticcheck // only waits
 	}
 }
 
