@@ -224,7 +224,7 @@ describe('an account', () => {
     await page.getByLabel('Current password').fill('wrong wrong wrong');
     await page.getByLabel('New password').fill('a brand new password');
     await page.getByRole('button', { name: 'Change password' }).click();
-    await page.locator('form').filter({ hasText: 'Current password' }).getByText(/wrong/).waitFor();
+    await page.locator('form').filter({ hasText: 'Current password' }).getByText(/not your current password/).waitFor();
     await shoot(page, 'settings-light');
     await page.getByLabel('Current password').fill(ada.password);
     await page.getByRole('button', { name: 'Change password' }).click();

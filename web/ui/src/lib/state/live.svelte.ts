@@ -77,6 +77,8 @@ export class Live {
   #rosters = new Map<string, Roster>();
   #epoch: string | null = null;
   #listing: Promise<void> | null = null;
+  /** The outbox is read. */
+  #loaded = Promise.resolve();
   #refreshing = new Map<string, ReturnType<typeof setTimeout>>(); // conversations to ask for again
   #tabs: BroadcastChannel;
   #over = new AbortController();
@@ -199,7 +201,8 @@ export class Live {
     connection.down(Date.now());
     this.#socket.start();
     void this.list();
-    void this.#loadOutbox().then(() => this.outbox.drainAll());
+    this.#loaded = this.#loadOutbox();
+    void this.#loaded.then(() => this.outbox.drainAll());
   }
 
   stop(): void {
@@ -237,7 +240,10 @@ export class Live {
    */
   listed(open: string): Conversation[] {
     const unsent = (id: string): boolean => id === open || this.pending.has(id) || this.drafts.preview(id) !== '';
-    const ids = new Set([open, ...this.pending.keys(), ...this.drafts.ids()].filter((id) => unbegunWith(id) !== null && unsent(id)));
+    const ids = new Set([open, ...this.pending.keys(), ...this.drafts.ids()].filter((id) => {
+      const user_id = unbegunWith(id);
+      return user_id !== null && unsent(id) && !this.conversations.direct(user_id); // which is in the list itself
+    }));
     const begun = this.conversations.sorted.filter((c) => c.kind === 'group' || c.last_seq > 1 || unsent(c.id));
     return [...[...ids].flatMap((id) => this.conversation(id) ?? []), ...begun];
   }
@@ -422,6 +428,7 @@ export class Live {
     else if (!first) void this.list();
     if (!first) void session.check(); // what others get to know may have been changed elsewhere
     await this.#sync(hello, known);
+    await this.#loaded;
     // What was written for a group that one was removed from meanwhile has to be found somewhere.
     // So has what was written to a person before the conversation was in any list.
     for (const id of this.pending.keys()) {
