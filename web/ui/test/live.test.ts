@@ -196,7 +196,7 @@ describe('a person with whom there is no conversation yet', () => {
   });
 
   test('is listed first while something is written or unsent for them, or they are open', async () => {
-    server.list = [conversation({ id: 'talk', last_seq: 2 })];
+    server.list = [conversation({ id: 'talk', kind: 'group', title: 'Talk', last_seq: 2 })];
     await connected();
     const listed = (open = ''): string[] => live.listed(open).map((c) => c.id);
     expect(listed()).toEqual(['talk']);
