@@ -24,7 +24,8 @@ var lightOperations = map[string]bool{
 	// Whoever uses a stolen session must not be able to keep its owner from ending it.
 	"list-sessions": true, "sign-out": true, "end-session": true, "end-other-sessions": true,
 	// They wait for something else than the database: a push service, a hash.
-	"test-device": true, "change-password": true,
+	"test-device": true, "change-password": true, "confirm-session": true, "delete-me": true,
+	"export-me": true, // one at a time, and for as long as the client takes
 }
 
 func newReads() *budget.Turns[accounts.UserID] {

@@ -46,6 +46,8 @@ type config struct {
 	MaxSocketsPerAddress int           `env:"PARLEY_MAX_SOCKETS_PER_ADDRESS" placeholder:"N" help:"Connections that one address, or /64 of IPv6, may have. Default 200; an office behind one address may need more."`
 	SessionLifetime      time.Duration `env:"PARLEY_SESSION_LIFETIME" placeholder:"DURATION" help:"End sessions so long after sign-in, however much they are used: 720h are 30 days; at least 1h. Default: they end 90 days after their last use."`
 
+	AccountDeletion string `env:"PARLEY_ACCOUNT_DELETION" enum:"choose,keep,erase,off" default:"choose" help:"What becomes of the messages of users who delete their account: keep, erase, what they choose, or off: they cannot delete it."`
+
 	PushAllowPrivate bool `env:"PARLEY_PUSH_ALLOW_PRIVATE" help:"Let push services be at private addresses, for tests: everybody signed in can then make the server call such addresses."`
 
 	baseURL    *url.URL       // of BaseURL

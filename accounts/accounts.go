@@ -68,6 +68,13 @@ type Config struct {
 	// SessionLifetime ends sessions so long after they were started, however much they are used;
 	// zero: never.
 	SessionLifetime time.Duration
+	// AccountDeletion is what becomes of the messages of users who delete their account; empty is DeletionChoose.
+	AccountDeletion DeletionPolicy
+	// OnDelete remove what other packages have of a deleted user. They are called again until none
+	// fails, by any replica, so each has to be repeatable.
+	OnDelete []func(ctx context.Context, user UserID, eraseMessages bool) error
+	// Exporters write what other packages have of a user, in this order.
+	Exporters []func(ctx context.Context, user UserID, write ExportWriter) error
 	// AuditAge is how long security events are kept; zero is 180 days.
 	AuditAge time.Duration
 	// RateLimits throttles wrong passwords and codes, and bounds the invites of each user.
@@ -87,7 +94,10 @@ type Service struct {
 	audit   *audit
 	matches func(passwordHash, string) bool // passwordHash.matches; a test counts its calls
 
-	inviteBudget *budget.Rate[UserID]   // nil without rate limits
+	inviteBudget *budget.Rate[UserID] // nil without rate limits
+	exportBudget *budget.Rate[UserID] // nil without rate limits
+	exporting    exports
+	deletions    chan struct{}          // holds one when an account was deleted here
 	deviceKey    atomic.Pointer[[]byte] // signs device cookies; nil until it is read
 
 	mu   sync.Mutex           // guards used
@@ -96,13 +106,15 @@ type Service struct {
 
 // New makes a Service.
 func New(cfg Config) *Service {
-	s := &Service{cfg: cfg, log: cfg.Logger, q: queries{cfg.DB}, hashing: newHashLimiter(), audit: newAudit(), matches: passwordHash.matches, used: map[SessionID]string{}}
+	s := &Service{cfg: cfg, log: cfg.Logger, q: queries{cfg.DB}, hashing: newHashLimiter(), audit: newAudit(), matches: passwordHash.matches, used: map[SessionID]string{}, deletions: make(chan struct{}, 1)}
+	s.cfg.AccountDeletion = cmp.Or(s.cfg.AccountDeletion, DeletionChoose)
 	s.cfg.AuditAge = cmp.Or(s.cfg.AuditAge, defaultAuditAge)
 	if s.log == nil {
 		s.log = slog.Default()
 	}
 	if cfg.RateLimits {
 		s.inviteBudget = budget.NewRate[UserID](invitesPerHour, time.Hour, invitesPerHour, "You have created too many invites in the last hour. Try again later.")
+		s.exportBudget = budget.NewRate[UserID](exportsPerDay, 24*time.Hour, exportsPerDay, "You have downloaded your data too often today. Try again tomorrow.")
 	}
 	s.ended = store.NewTopic(cfg.Bus, "session", store.Same, func(id SessionID, _ struct{}) { s.closeHere(id) })
 	s.signIns = store.NewTopic(cfg.Bus, "sign_in", func(_, last NewSignIn) NewSignIn { return last }, s.notifySignIn)
@@ -141,6 +153,9 @@ func (s *Service) Run(ctx context.Context) error {
 		failing bool
 	)
 	defer s.writeLastAudit(ctx)
+	var deleting sync.WaitGroup
+	deleting.Go(func() { s.cfg.Failures.Loop(ctx, "delete accounts", s.sweepDeletions) })
+	defer deleting.Wait()
 	for {
 		select {
 		case <-ctx.Done():

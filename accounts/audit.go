@@ -33,13 +33,17 @@ const (
 	AuditPasswordReset   AuditKind = "password_reset"
 	AuditPasswordWrong   AuditKind = "password_wrong"
 	AuditLimitHit        AuditKind = "limit_hit"
+
+	AuditPasswordConfirmed AuditKind = "password_confirmed"
+	AuditDataExported      AuditKind = "data_exported"
+	AuditUserDeleted       AuditKind = "user_deleted"
 )
 
 // AuditEvent is one security event, or several that are equal within a minute.
 type AuditEvent struct {
 	ID        int64      `json:"id"`
 	At        time.Time  `json:"at" doc:"When the first of them happened"`
-	Kind      AuditKind  `json:"kind" enum:"sign_in,sign_in_failed,sign_up,set_up,user_created,role_changed,user_disabled,user_enabled,invite_created,invite_used,invite_revoked,session_ended,password_changed,password_reset,password_wrong,limit_hit"`
+	Kind      AuditKind  `json:"kind" enum:"sign_in,sign_in_failed,sign_up,set_up,user_created,role_changed,user_disabled,user_enabled,invite_created,invite_used,invite_revoked,session_ended,password_changed,password_reset,password_wrong,limit_hit,password_confirmed,data_exported,user_deleted"`
 	UserID    *UserID    `json:"user_id,omitempty" format:"uuid" doc:"Whom it is about, if that account exists"`
 	ActorID   *UserID    `json:"actor_id,omitempty" format:"uuid" doc:"The user who did it to another user"`
 	SessionID *SessionID `json:"session_id,omitempty" format:"uuid"`

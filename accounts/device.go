@@ -68,16 +68,24 @@ func (s *Service) deviceCookie(ctx context.Context, username, passwordHash strin
 }
 
 func (s *Service) deviceMAC(ctx context.Context, nonce, username, passwordHash string) ([]byte, error) {
-	key := s.deviceKey.Load()
-	if key == nil {
-		k, err := s.q.deviceKey(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("read the key of device cookies: %w", err)
-		}
-		key = &k
-		s.deviceKey.Store(key)
+	key, err := s.secretKey(ctx)
+	if err != nil {
+		return nil, err
 	}
-	mac := hmac.New(sha256.New, *key)
+	mac := hmac.New(sha256.New, key)
 	_, _ = fmt.Fprintf(mac, "device 1\n%s\n%s\n%s", nonce, username, passwordHash) // never fails
 	return mac.Sum(nil), nil
+}
+
+// secretKey is the server's key for MACs. What is signed begins with its purpose.
+func (s *Service) secretKey(ctx context.Context) ([]byte, error) {
+	if key := s.deviceKey.Load(); key != nil {
+		return *key, nil
+	}
+	key, err := s.q.deviceKey(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the server's key: %w", err)
+	}
+	s.deviceKey.Store(&key)
+	return key, nil
 }

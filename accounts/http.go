@@ -124,12 +124,13 @@ func (s *Service) Routes(api huma.API) {
 		Description: "For admins. What is equal within a minute is one event with a count. Events are kept for 180 days, " +
 			"or as long as the server is set to. They hold neither passwords, tokens, typed usernames nor texts.",
 	}, s.httpAudit)
+	s.leavingRoutes(api)
 }
 
 type auditInput struct {
 	Cursor string    `query:"cursor" maxLength:"20" doc:"The next_cursor of the page before"`
 	Limit  int       `query:"limit" minimum:"1" maximum:"100" default:"50"`
-	Kind   AuditKind `query:"kind" enum:"sign_in,sign_in_failed,sign_up,set_up,user_created,role_changed,user_disabled,user_enabled,invite_created,invite_used,invite_revoked,session_ended,password_changed,password_reset,password_wrong,limit_hit"`
+	Kind   AuditKind `query:"kind" enum:"sign_in,sign_in_failed,sign_up,set_up,user_created,role_changed,user_disabled,user_enabled,invite_created,invite_used,invite_revoked,session_ended,password_changed,password_reset,password_wrong,limit_hit,password_confirmed,data_exported,user_deleted"`
 }
 
 type auditOutput struct {

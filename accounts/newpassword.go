@@ -2,7 +2,6 @@ package accounts
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
@@ -22,15 +21,9 @@ func (s *Service) ChangePassword(ctx context.Context, who Identity, current, pas
 	if err := checkPassword("new", password, me.Username, me.DisplayName); err != nil {
 		return SignedIn{}, err
 	}
-	limits, caller := s.sessionLimits(who.SessionID)
-	err = s.verifyPassword(ctx, limits, caller, proved, found, current)
-	if errors.Is(err, errWrongPassword) {
-		s.record(ctx, event{kind: AuditPasswordWrong, user: who.UserID, session: who.SessionID})
-		// Not unauthenticated: the session is good.
-		return SignedIn{}, fieldError(problem.Forbidden, "current", "That's not your current password.")
-	}
-	if err != nil {
-		return SignedIn{}, s.onLimit(ctx, "change_password", who.UserID, err)
+	_, caller := s.sessionLimits(who.SessionID)
+	if err := s.verifyOwn(ctx, who, proved, found, current, "current", "change_password"); err != nil {
+		return SignedIn{}, err
 	}
 	hash, err := s.hash(ctx, caller, password, nil)
 	if err != nil {
@@ -57,6 +50,9 @@ func (s *Service) ChangePassword(ctx context.Context, who Identity, current, pas
 			} else if !ok {
 				return ErrUnauthenticated // ended at this moment
 			}
+		}
+		if _, err := q.confirmSession(ctx, who, hash.String()); err != nil {
+			return fmt.Errorf("note that the password was checked: %w", err)
 		}
 		if ended, err = q.endOtherSessions(ctx, who.UserID, who.SessionID); err != nil {
 			return fmt.Errorf("end the other sessions: %w", err)

@@ -47,7 +47,7 @@ func (q queries) insertUser(ctx context.Context, u User, hash passwordHash) erro
 }
 
 func scanUser(r pgx.CollectableRow) (u User, err error) {
-	err = r.Scan(&u.ID, &u.Username, &u.DisplayName, &u.Role, &u.Disabled)
+	err = r.Scan(&u.ID, &u.Username, &u.DisplayName, &u.Role, &u.Disabled, &u.Deleted)
 	return u, err
 }
 
@@ -63,14 +63,14 @@ func oneUser(rows pgx.Rows, err error) (User, bool, error) {
 	return u, err == nil, err
 }
 
-const selectUser = `SELECT id, username, display_name, role, disabled_at IS NOT NULL FROM users WHERE id = $1`
+const selectUser = `SELECT id, username, display_name, role, disabled_at IS NOT NULL, deleted_at IS NOT NULL FROM users WHERE id = $1`
 
 func (q queries) user(ctx context.Context, id UserID) (User, bool, error) {
 	return oneUser(q.db.Query(ctx, selectUser, id))
 }
 
 const selectUsersByID = `
-SELECT id, username, display_name, role, disabled_at IS NOT NULL FROM users WHERE id = ANY($1::uuid[]) ORDER BY username`
+SELECT id, username, display_name, role, disabled_at IS NOT NULL, deleted_at IS NOT NULL FROM users WHERE id = ANY($1::uuid[]) ORDER BY username`
 
 func (q queries) usersByID(ctx context.Context, ids []UserID) ([]User, error) {
 	rows, err := q.db.Query(ctx, selectUsersByID, ids)
@@ -81,7 +81,7 @@ func (q queries) usersByID(ctx context.Context, ids []UserID) ([]User, error) {
 }
 
 const selectAccounts = `
-SELECT id, username, display_name, role, disabled_at IS NOT NULL, created_at FROM users ORDER BY username`
+SELECT id, username, display_name, role, disabled_at IS NOT NULL, deleted_at IS NOT NULL, created_at FROM users ORDER BY username`
 
 func (q queries) accounts(ctx context.Context) ([]Account, error) {
 	rows, err := q.db.Query(ctx, selectAccounts)
@@ -89,7 +89,7 @@ func (q queries) accounts(ctx context.Context) ([]Account, error) {
 		return nil, err
 	}
 	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (a Account, err error) {
-		err = r.Scan(&a.ID, &a.Username, &a.DisplayName, &a.Role, &a.Disabled, &a.CreatedAt)
+		err = r.Scan(&a.ID, &a.Username, &a.DisplayName, &a.Role, &a.Disabled, &a.Deleted, &a.CreatedAt)
 		return a, err
 	})
 }
@@ -132,8 +132,8 @@ const updateUser = `
 UPDATE users
 SET role = coalesce($3, role),
     disabled_at = CASE WHEN $4::boolean IS NULL THEN disabled_at WHEN $4 THEN coalesce(disabled_at, now()) END
-WHERE id = $1 AND EXISTS (SELECT FROM users a WHERE a.id = $2 AND a.role = 'admin' AND a.disabled_at IS NULL)
-RETURNING id, username, display_name, role, disabled_at IS NOT NULL`
+WHERE id = $1 AND deleted_at IS NULL AND EXISTS (SELECT FROM users a WHERE a.id = $2 AND a.role = 'admin' AND a.disabled_at IS NULL)
+RETURNING id, username, display_name, role, disabled_at IS NOT NULL, false`
 
 func (q queries) updateUser(ctx context.Context, id, admin UserID, c Change) (User, bool, error) {
 	return oneUser(q.db.Query(ctx, updateUser, id, admin, c.Role, c.Disabled))
@@ -163,10 +163,12 @@ func (q queries) oneCredentials(ctx context.Context, sql string, key any) (u Use
 	return u, hash, err == nil, err
 }
 
-const selectUsernameTaken = `SELECT EXISTS (SELECT FROM users WHERE username = $1)`
+// A username is also taken if the user who had it was deleted ($2, if any).
+const selectUsernameTaken = `
+SELECT EXISTS (SELECT FROM users WHERE username = $1) OR EXISTS (SELECT FROM retired_usernames WHERE name_hash = $2)`
 
-func (q queries) usernameTaken(ctx context.Context, username string) (taken bool, err error) {
-	err = q.db.QueryRow(ctx, selectUsernameTaken, username).Scan(&taken)
+func (q queries) usernameTaken(ctx context.Context, username string, retired []byte) (taken bool, err error) {
+	err = q.db.QueryRow(ctx, selectUsernameTaken, username, retired).Scan(&taken)
 	return taken, err
 }
 
@@ -178,7 +180,7 @@ func (q queries) updatePassword(ctx context.Context, id UserID, old, hash string
 	return tag.RowsAffected() == 1, err
 }
 
-const resetPassword = `UPDATE users SET password_hash = $2 WHERE username = $1 RETURNING id`
+const resetPassword = `UPDATE users SET password_hash = $2 WHERE username = $1 AND deleted_at IS NULL RETURNING id`
 
 func (q queries) resetPassword(ctx context.Context, username, hash string) (id UserID, found bool, err error) {
 	err = q.db.QueryRow(ctx, resetPassword, username, hash).Scan(&id)
@@ -349,6 +351,7 @@ func (q queries) prune(ctx context.Context) error {
 		{deleteOldInvites, nil},
 		{endExpiredSessions, nil},
 		{deleteOldSessions, []any{endedKept}},
+		{deleteSessionsOfDeleted, []any{endedKept, endedOverlap}},
 	} {
 		if _, err := q.db.Exec(ctx, stmt.sql, stmt.args...); err != nil {
 			return err

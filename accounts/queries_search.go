@@ -7,7 +7,7 @@ import (
 )
 
 const selectFirstUsers = `
-SELECT id, username, display_name, role, false FROM users
+SELECT id, username, display_name, role, false, false FROM users
 WHERE disabled_at IS NULL ORDER BY username LIMIT $1`
 
 func (q queries) firstUsers(ctx context.Context, limit int) ([]User, error) {
@@ -20,7 +20,7 @@ func (q queries) firstUsers(ctx context.Context, limit int) ([]User, error) {
 
 // The expression is that of the index users_search_terms. An exact username comes first.
 const selectUsersByWords = `
-SELECT id, username, display_name, role, false FROM users
+SELECT id, username, display_name, role, false, false FROM users
 WHERE array_to_tsvector(array_remove(
           string_to_array(translate(username, '._-', '   ') || ' ' || coalesce(search_terms, lower(display_name)), ' '), ''))
       @@ $1::text::tsquery AND disabled_at IS NULL

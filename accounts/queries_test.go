@@ -17,7 +17,7 @@ import (
 func statements(t *testing.T) map[string]string {
 	t.Helper()
 	var decls []ast.Decl
-	for _, name := range []string{"queries.go", "queries_search.go", "queries_audit.go", "queries_sessions.go"} {
+	for _, name := range []string{"queries.go", "queries_search.go", "queries_audit.go", "queries_sessions.go", "queries_leaving.go"} {
 		f, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
 		if err != nil {
 			t.Fatal(err)

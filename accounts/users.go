@@ -30,6 +30,7 @@ type User struct {
 	DisplayName string `json:"display_name" example:"Anna Lind"`
 	Role        Role   `json:"role" enum:"admin,member"`
 	Disabled    bool   `json:"disabled,omitempty" doc:"True for somebody who can no longer sign in"`
+	Deleted     bool   `json:"deleted,omitempty" doc:"True for a deleted account, whose names are gone"`
 }
 
 // Account is a person as the operator sees them.
@@ -47,6 +48,8 @@ type NewUser struct {
 	// Role is for CreateUser; empty is RoleMember. So is an empty DisplayName: it becomes
 	// the username.
 	Role Role `json:"-"`
+
+	byOperator bool
 }
 
 var (
@@ -119,9 +122,15 @@ func (s *Service) prepare(ctx context.Context, n NewUser, before func() error) (
 	if u.DisplayName, err = cleanDisplayName(n.DisplayName); err != nil {
 		return User{}, passwordHash{}, err
 	}
-	if taken, err := s.q.usernameTaken(ctx, u.Username); err != nil {
+	var retired []byte // the operator knows whose name it was
+	if !n.byOperator {
+		if retired, err = s.retiredHash(ctx, u.Username); err != nil {
+			return User{}, passwordHash{}, err
+		}
+	}
+	if taken, err := s.q.usernameTaken(ctx, u.Username, retired); err != nil {
 		return User{}, passwordHash{}, fmt.Errorf("look a username up: %w", err)
-	} else if taken {
+	} else if taken || tombstoneName.MatchString(u.Username) {
 		return User{}, passwordHash{}, errTaken
 	}
 	if err := checkPassword("password", n.Password, u.Username, u.DisplayName); err != nil {
@@ -155,6 +164,7 @@ func (s *Service) CreateUser(ctx context.Context, n NewUser) (User, error) {
 	if n.DisplayName == "" {
 		n.DisplayName = n.Username
 	}
+	n.byOperator = true
 	user, hash, err := s.prepare(ctx, n, nil)
 	if err != nil {
 		return User{}, err
@@ -229,6 +239,8 @@ type Profile struct {
 
 	PushContent PushContent `json:"push_content" enum:"full,generic" doc:"Whether notifications show who wrote what, as far as the server allows it, or only that there is a message"`
 	MayInvite   bool        `json:"may_invite" doc:"Whether I can make invites"`
+
+	AccountDeletion DeletionPolicy `json:"account_deletion" enum:"choose,keep,erase,off" doc:"What becomes of my messages if I delete my account; off: I cannot delete it"`
 }
 
 // PushContent is what somebody's notifications show.
@@ -286,6 +298,7 @@ func (s *Service) profileOf(p Profile, found bool, err error) (Profile, error) {
 	if !found {
 		return Profile{}, ErrNoUser
 	}
+	p.AccountDeletion = s.cfg.AccountDeletion
 	p.MayInvite = s.mayInvite(p.Role) && s.signup() != SignupClosed
 	return p, nil
 }
@@ -303,6 +316,9 @@ func (s *Service) ChangeUser(ctx context.Context, admin Identity, id UserID, c C
 	if admin.Role != RoleAdmin {
 		return User{}, errNotAdmin
 	}
+	if err := s.requireConfirmation(ctx, admin); err != nil {
+		return User{}, err
+	}
 	var ended []SessionID
 	err = s.cfg.DB.InTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		q := queries{tx}
@@ -313,6 +329,9 @@ func (s *Service) ChangeUser(ctx context.Context, admin Identity, id UserID, c C
 		if user, found, err = q.updateUser(ctx, id, admin.UserID, c); err != nil {
 			return fmt.Errorf("change a user: %w", err)
 		} else if !found {
+			if known, _, err := q.user(ctx, id); err == nil && known.Deleted {
+				return errDeleted
+			}
 			return ErrNoUser
 		}
 		if left, err := q.enabledAdminExists(ctx); err != nil {

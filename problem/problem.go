@@ -26,6 +26,9 @@ const (
 	RateLimited     Code = "rate_limited"    // too often; wait RetryAfter
 	Unavailable     Code = "unavailable"     // not now; retry, with the same client_id for a send
 	Internal        Code = "internal"        // our fault; the log knows
+
+	// ConfirmationRequired wants the password again; after it the same request is answered.
+	ConfirmationRequired Code = "confirmation_required"
 )
 
 var statuses = map[Code]int{
@@ -38,6 +41,8 @@ var statuses = map[Code]int{
 	RateLimited:     http.StatusTooManyRequests,
 	Unavailable:     http.StatusServiceUnavailable,
 	Internal:        http.StatusInternalServerError,
+
+	ConfirmationRequired: http.StatusForbidden,
 }
 
 // Status is the HTTP status of a code; 500 for one that is not on the list.
@@ -51,7 +56,7 @@ func (c Code) Status() int {
 // CodeOf is the code for an HTTP status that something else chose (a router, a parser).
 func CodeOf(status int) Code {
 	for code, s := range statuses {
-		if s == status {
+		if s == status && code != ConfirmationRequired {
 			return code
 		}
 	}
