@@ -99,6 +99,26 @@ func newApp(ctx context.Context, cfg *config, db *store.DB, log *slog.Logger) (*
 				c.Send(event)
 			}
 		},
+		AccountDeletion: accounts.DeletionPolicy(cfg.AccountDeletion),
+		OnDelete: []func(context.Context, accounts.UserID, bool) error{
+			func(ctx context.Context, user accounts.UserID, erase bool) error {
+				return a.chat.RemoveUser(ctx, user, erase)
+			},
+			func(ctx context.Context, user accounts.UserID, erase bool) error {
+				return a.push.RemoveUser(ctx, user, erase)
+			},
+			func(ctx context.Context, user accounts.UserID, erase bool) error {
+				return a.presence.RemoveUser(ctx, user, erase)
+			},
+		},
+		Exporters: []func(context.Context, accounts.UserID, accounts.ExportWriter) error{
+			func(ctx context.Context, user accounts.UserID, write accounts.ExportWriter) error {
+				return a.chat.Export(ctx, user, write)
+			},
+			func(ctx context.Context, user accounts.UserID, write accounts.ExportWriter) error {
+				return a.push.Export(ctx, user, write)
+			},
+		},
 		SessionLifetime: cfg.SessionLifetime,
 		AuditAge:        time.Duration(cfg.AuditDays) * 24 * time.Hour,
 

@@ -152,8 +152,12 @@ var routes = map[string]row{
 	"DELETE /sessions/{id}": {want: want{"unauthenticated", "not_found", "not_found", "not_found", "not_found"},
 		path: textf("/sessions/%s", func(w *world) string { return w.bensSession })},
 
-	"GET /me":   {want: signedIn},
-	"PATCH /me": {want: signedIn, body: text(`{"display_name":"Somebody"}`)},
+	"POST /sessions/current/confirmation": {want: signedIn, body: text(`{"password":"` + testPassword + `"}`)},
+
+	"DELETE /me":     {want: want{"unauthenticated", "forbidden", "forbidden", "forbidden", "forbidden"}, body: text(`{"password":"a wrong one","messages":"keep"}`)},
+	"GET /me/export": {want: signedIn}, // one's own
+	"GET /me":        {want: signedIn},
+	"PATCH /me":      {want: signedIn, body: text(`{"display_name":"Somebody"}`)},
 	"PUT /me/password": {want: signedIn, spends: true,
 		body: text(`{"current":"` + testPassword + `","new":"` + testPassword + `"}`)},
 

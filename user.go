@@ -24,6 +24,7 @@ type userCommands struct {
 	Create        userCreateCommand        `cmd:"" help:"Make an account."`
 	List          userListCommand          `cmd:"" help:"List all accounts."`
 	ResetPassword userResetPasswordCommand `cmd:"" help:"Set somebody's password and end all their sessions."`
+	Delete        userDeleteCommand        `cmd:"" help:"Delete an account for good."`
 }
 
 // withAccounts opens the database, beside a running server if there is one, and does some
@@ -103,6 +104,20 @@ func (c userResetPasswordCommand) Run(p *program, cfg *config) error {
 	})
 }
 
+type userDeleteCommand struct {
+	Username string `arg:"" help:"Whose."`
+	Messages string `enum:"keep,erase" default:"keep" help:"keep the user's messages, as those of a deleted user, or erase their texts."`
+}
+
+func (c userDeleteCommand) Run(p *program, cfg *config) error {
+	return withAccounts(p, cfg, func(ctx context.Context, s *accounts.Service) error {
+		if err := s.DeleteUser(ctx, c.Username, c.Messages == "erase"); err != nil {
+			return plain(err)
+		}
+		return report(p, fmt.Sprintf("%s is deleted and signed out. A running server now removes their memberships, devices and, if you chose so, messages; else the next start does.", c.Username), "", false)
+	})
+}
+
 type userListCommand struct{}
 
 func (userListCommand) Run(p *program, cfg *config) error {
@@ -117,6 +132,9 @@ func (userListCommand) Run(p *program, cfg *config) error {
 			state := "active"
 			if u.Disabled {
 				state = "disabled"
+			}
+			if u.Deleted {
+				state = "deleted"
 			}
 			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", u.Username, u.DisplayName, u.Role, u.CreatedAt.UTC().Format(time.DateOnly), state)
 		}

@@ -33,6 +33,7 @@ var (
 	ErrNoReplied        = problem.New(problem.Invalid, "The message replied to does not exist in this conversation.")
 	errTooOften         = problem.New(problem.TooLarge, "You have changed this message too often; write another one.")
 	errTooManyReactions = problem.Newf(problem.TooLarge, "One person puts %d different emoji to a message at most.", maxReactions)
+	errClosed           = problem.New(problem.Forbidden, "This account was deleted. You can't send messages here any more.")
 	ErrNoUser           = problem.New(problem.NotFound, "There is no such person.")
 	ErrWithOneself      = problem.New(problem.Invalid, "A direct conversation needs somebody else.")
 	ErrOverloaded       = &problem.Error{Code: problem.Unavailable, Detail: "The server has more to store than it can; nothing was stored. Try again.", RetryAfter: time.Second}

@@ -74,7 +74,7 @@ func (s *Service) createDirect(ctx context.Context, me, other accounts.UserID) (
 	id = store.NewID[Conversation]()
 	err = s.cfg.DB.InTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		q := queries{tx}
-		if err := q.areActive(ctx, other); err != nil {
+		if err := q.areActive(ctx, me, other); err != nil {
 			return err
 		}
 		made, err := q.insertDirect(ctx, id, me, other)

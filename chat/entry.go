@@ -30,6 +30,9 @@ const (
 	KindReactionAdded   Kind = "reaction_added"
 	KindReactionRemoved Kind = "reaction_removed"
 
+	// KindMessagesErased says that the texts of a deleted user are gone. It is no row of a page.
+	KindMessagesErased Kind = "messages_erased"
+
 	// System entries tell what happened to the conversation.
 	KindCreated       Kind = "created"
 	KindMemberAdded   Kind = "member_added"
@@ -44,7 +47,7 @@ const (
 type Entry struct {
 	ConversationID ConversationID  `json:"conversation_id"`
 	Seq            Seq             `json:"seq" minimum:"1"`
-	Kind           Kind            `json:"kind" enum:"message,edit,delete,reaction_added,reaction_removed,created,member_added,member_removed,member_left,role_changed,title_changed"`
+	Kind           Kind            `json:"kind" enum:"message,edit,delete,reaction_added,reaction_removed,created,member_added,member_removed,member_left,role_changed,title_changed,messages_erased"`
 	SenderID       accounts.UserID `json:"sender_id" doc:"Who wrote it or did it"`
 	ClientID       uuid.UUID       `json:"client_id,omitzero" doc:"The sender's idempotency key; messages have one"`
 	CreatedAt      time.Time       `json:"created_at" doc:"For people; order is only ever seq"`

@@ -96,7 +96,7 @@ SELECT v.user_id, v.id, v.kind, v.title, v.role, v.share_history, v.last_seq, v.
        u.messages, u.mentions,
        (SELECT count(*) FROM members a WHERE a.conversation_id = v.id AND a.until_seq IS NULL),
        (SELECT json_agg(json_build_object('user_id', x.user_id, 'role', x.role,
-                                          'username', n.username, 'display_name', n.display_name) ORDER BY x.joined_seq, x.user_id)
+                                          'username', n.username, 'display_name', n.display_name, 'deleted', n.deleted_at IS NOT NULL) ORDER BY x.joined_seq, x.user_id)
           FROM (SELECT * FROM members o
                 WHERE o.conversation_id = v.id AND o.until_seq IS NULL
                 ORDER BY o.joined_seq, o.user_id LIMIT $1) x JOIN users n ON n.id = x.user_id),

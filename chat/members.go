@@ -16,6 +16,7 @@ type Member struct {
 	Role        MemberRole      `json:"role" enum:"owner,admin,member"`
 	Username    string          `json:"username"`
 	DisplayName string          `json:"display_name"`
+	Deleted     bool            `json:"deleted,omitempty" doc:"True for a deleted account, whose names are gone"`
 }
 
 var (

@@ -29,6 +29,11 @@ func (s *Service) tellProfile(ctx context.Context, user accounts.UserID) error {
 	if err != nil {
 		return err
 	}
+	if person.Deleted { // may have left by now; names are shown wherever the user ever was
+		if shared, err = s.everShared(ctx, user); err != nil {
+			return err
+		}
+	}
 	event := s.event("user", person)
 	told := make(map[*hub.Conn]bool)
 	tell := func(conns []*hub.Conn) {
@@ -44,4 +49,22 @@ func (s *Service) tellProfile(ctx context.Context, user accounts.UserID) error {
 		tell(s.byConv.Conns(m.id))
 	}
 	return nil
+}
+
+// everShared gives the conversations that a deleted user is or was in.
+func (s *Service) everShared(ctx context.Context, user accounts.UserID) (shared []membership, err error) {
+	var after ConversationID
+	for {
+		ids, err := s.q.conversationsEver(ctx, user, after, leavingPage)
+		if err != nil {
+			return nil, err
+		}
+		for _, id := range ids {
+			shared = append(shared, membership{id: id})
+			after = id
+		}
+		if len(ids) < leavingPage {
+			return shared, nil
+		}
+	}
 }

@@ -33,7 +33,7 @@ WITH input AS MATERIALIZED (
     SELECT i.*, k.seq AS known_seq, k.created_at AS known_at,
            k.sender_id = i.sender_id AND k.kind = 'message' AND (k.body = i.body OR k.body IS NULL)
                AND k.reply_to IS NOT DISTINCT FROM nullif(i.reply_to, 0) AS same,
-           (SELECT true FROM members m
+           (SELECT NOT m.closed FROM members m
              WHERE m.conversation_id = i.conversation_id AND m.user_id = i.sender_id AND m.until_seq IS NULL) AS is_member
     FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::bigint[], $6::text[])
          WITH ORDINALITY AS i(conversation_id, sender_id, client_id, body, reply_to, mentions, ord)
@@ -70,6 +70,7 @@ UNION ALL
 SELECT i.ord,
        CASE WHEN i.same THEN 1
             WHEN i.is_member IS NULL THEN 2
+            WHEN NOT i.is_member THEN 10
             WHEN i.known_seq IS NOT NULL THEN 3
             ELSE 4 END,
        coalesce(i.known_seq, 0), coalesce(i.known_at, statement_timestamp()), NULL
@@ -90,11 +91,12 @@ const (
 	wasDeleted           // the target
 	tooMany              // reactions of this person to this message
 	tooOften             // this person did something to this message
+	isClosed             // the direct conversation: the other side was deleted
 )
 
 var outcomes = map[outcome]*problem.Error{
 	notMember: ErrNotMember, clientIDUsed: ErrClientID, noReplied: ErrNoReplied,
-	noMessage: ErrNoMessage, notAllowed: ErrNotAllowed, wasDeleted: ErrDeleted, tooMany: errTooManyReactions, tooOften: errTooOften,
+	noMessage: ErrNoMessage, notAllowed: ErrNotAllowed, wasDeleted: ErrDeleted, tooMany: errTooManyReactions, tooOften: errTooOften, isClosed: errClosed,
 }
 
 // err is what the sender is told; nil for what is in the log.

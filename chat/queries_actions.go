@@ -20,7 +20,7 @@ const actOnMessage = `
 WITH viewer AS MATERIALIZED (
     SELECT $2::uuid AS user_id
 ), me AS MATERIALIZED (
-    SELECT m.role, c.kind FROM members m JOIN conversations c ON c.id = m.conversation_id
+    SELECT m.role, m.closed, c.kind FROM members m JOIN conversations c ON c.id = m.conversation_id
     WHERE m.conversation_id = $1 AND m.user_id = $2 AND m.until_seq IS NULL
 ), target AS MATERIALIZED (
     SELECT a.seq, a.sender_id, a.body, a.detail, a.created_at FROM entries a, viewer v
@@ -55,6 +55,7 @@ WITH viewer AS MATERIALIZED (
                WHEN t.seq IS NULL THEN 5
                WHEN t.sender_id <> $2 AND ($4 = 'edit'
                     OR $4 = 'delete' AND NOT (me.kind = 'group' AND me.role IN ('owner', 'admin'))) THEN 6
+               WHEN me.closed AND $4 <> 'delete' THEN 10
                WHEN $4 = 'delete' AND t.body IS NULL THEN 1
                WHEN $4 = 'reaction_removed' AND (t.body IS NULL OR l.kind IS DISTINCT FROM 'reaction_added') THEN 1
                WHEN t.body IS NULL THEN 7

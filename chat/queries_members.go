@@ -13,7 +13,10 @@ import (
 	"parley/accounts"
 )
 
-const countActiveUsers = `SELECT count(*) FROM users WHERE id = ANY($1::uuid[]) AND disabled_at IS NULL`
+// The locks are those that new members take anyway. With them, a deletion of such a user waits for
+// this transaction, and then finds the memberships that it makes.
+const countActiveUsers = `
+SELECT count(*) FROM (SELECT FROM users WHERE id = ANY($1::uuid[]) AND disabled_at IS NULL FOR KEY SHARE) active`
 
 // areActive makes sure that people exist and can sign in: ErrNoUser. No id may be twice.
 func (q queries) areActive(ctx context.Context, users ...accounts.UserID) error {
@@ -137,7 +140,7 @@ func (q queries) insertEntries(ctx context.Context, id ConversationID, by accoun
 	return entries, nil
 }
 
-const memberColumns = `SELECT m.user_id, m.role, u.username, u.display_name FROM members m JOIN users u ON u.id = m.user_id `
+const memberColumns = `SELECT m.user_id, m.role, u.username, u.display_name, u.deleted_at IS NOT NULL FROM members m JOIN users u ON u.id = m.user_id `
 
 const selectMemberPage = memberColumns + `
 WHERE m.conversation_id = $1 AND m.until_seq IS NULL AND u.username > $3

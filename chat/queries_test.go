@@ -25,6 +25,9 @@ func TestStatements(t *testing.T) {
 		"selectDisabledUsers": selectDisabledUsers, "selectUnmanagedGroups": selectUnmanagedGroups, "selectSuccession": selectSuccession,
 		"revealMembership": revealMembership, "selectGroupByKey": selectGroupByKey, "selectFormerPage": selectFormerPage,
 		"updateSettings": updateSettings, "selectConversationPage": selectConversationPage, "selectConversations": selectConversations, "selectFaces": selectFaces,
+		"selectOpenMemberships": selectOpenMemberships, "closeDirect": closeDirect, "selectConversationsEver": selectConversationsEver,
+		"selectUnerased": selectUnerased, "eraseBatch": eraseBatch, "insertErased": insertErased, "finishErasure": finishErasure,
+		"selectExported": selectExported, "selectOwnEntries": selectOwnEntries,
 	}
 	storetest.Statements(t, b.db, statements)
 	b.exec(`ANALYZE`)

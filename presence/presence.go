@@ -439,3 +439,12 @@ func (s *Service) marked() (n int) {
 	}
 	return n
 }
+
+// RemoveUser forgets when a deleted user was last here. Marks of connections that were open lately
+// run out within a minute, and write it again: accounts calls this once more after that.
+func (s *Service) RemoveUser(ctx context.Context, user accounts.UserID, _ bool) error {
+	if err := s.q.forget(ctx, user); err != nil {
+		return fmt.Errorf("forget when a deleted user was here: %w", err)
+	}
+	return nil
+}

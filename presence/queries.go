@@ -175,6 +175,14 @@ func (q queries) leave(ctx context.Context, l sightings, now time.Time, in time.
 	return err
 }
 
+const deleteSeen = `DELETE FROM presence WHERE user_id = $1`
+
+// forget removes when a user was last here.
+func (q queries) forget(ctx context.Context, user accounts.UserID) error {
+	_, err := q.db.Exec(ctx, deleteSeen, user)
+	return err
+}
+
 const selectExpired = `
 SELECT count(*) FILTER (WHERE replica = $1), coalesce(array_agg(DISTINCT user_id) FILTER (WHERE until < now()), '{}') FROM online`
 

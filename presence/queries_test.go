@@ -12,6 +12,7 @@ func TestStatements(t *testing.T) {
 	t.Parallel()
 	db := storetest.New(t)
 	statements := map[string]string{
+		"deleteSeen":   deleteSeen,
 		"selectStates": selectStates, "selectMembersStates": selectMembersStates, "selectSeenBy": selectSeenBy,
 		"updateOnline": updateOnline, "deleteOnline": deleteOnline, "updateLeaving": updateLeaving, "selectExpired": selectExpired, "deleteExpired": deleteExpired,
 	}

@@ -167,6 +167,28 @@ func (s *Service) Remove(ctx context.Context, user accounts.UserID, id DeviceID)
 	return nil
 }
 
+// RemoveUser forgets the devices of a deleted user, and what is owed to them.
+func (s *Service) RemoveUser(ctx context.Context, user accounts.UserID, _ bool) error {
+	if err := s.q.removeAll(ctx, user); err != nil {
+		return fmt.Errorf("remove the devices of a deleted user: %w", err)
+	}
+	return nil
+}
+
+// Export writes the user's devices.
+func (s *Service) Export(ctx context.Context, user accounts.UserID, write accounts.ExportWriter) error {
+	list, err := s.q.devices(ctx, user, maxDevices)
+	if err != nil {
+		return fmt.Errorf("export devices: %w", err)
+	}
+	for _, d := range list {
+		if err := write("device", d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Tested is what came of a test.
 type Tested struct {
 	OK      bool   `json:"ok" doc:"Whether the push service took it"`

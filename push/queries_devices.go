@@ -80,6 +80,16 @@ func (q queries) remove(ctx context.Context, user accounts.UserID, id DeviceID) 
 	return tag.RowsAffected() == 1, err
 }
 
+// Rows are locked in the order of id, and those of push_jobs after them.
+const deleteDevicesOf = `
+WITH locked AS MATERIALIZED (SELECT id FROM devices WHERE user_id = $1 ORDER BY id FOR UPDATE)
+DELETE FROM devices d USING locked l WHERE d.id = l.id`
+
+func (q queries) removeAll(ctx context.Context, user accounts.UserID) error {
+	_, err := q.db.Exec(ctx, deleteDevicesOf, user)
+	return err
+}
+
 const (
 	targetColumns = `d.id, d.kind, d.platform, d.address, d.p256dh, d.auth, d.origin`
 

@@ -17,7 +17,7 @@ func TestStatements(t *testing.T) {
 		"lockOwner": lockOwner, "deleteMoved": deleteMoved, "insertDevice": insertDevice, "selectDevices": selectDevices, "deleteDevice": deleteDevice,
 		"useForTest": useForTest, "selectOwned": selectOwned, "updateTested": updateTested,
 		"limitStatements": limitStatements, "useDue": useDue, "selectLive": selectLive, "selectOwed": selectOwed, "lockDevices": lockDevices, "updateTurns": updateTurns,
-		"updateJobs": updateJobs, "deleteRead": deleteRead, "deleteGone": deleteGone,
+		"updateJobs": updateJobs, "deleteRead": deleteRead, "deleteGone": deleteGone, "deleteDevicesOf": deleteDevicesOf,
 	}
 	storetest.Statements(t, db, statements)
 	for _, sql := range []string{
