@@ -43,7 +43,11 @@ func TestDisabledOwner(t *testing.T) {
 
 	elsewhere := accounts.New(accounts.Config{DB: s.db.DB, Logger: slog.New(slog.DiscardHandler)})
 	yes := true
-	if _, err := elsewhere.ChangeUser(t.Context(), accounts.Identity{UserID: admin.id, Role: accounts.RoleAdmin}, ben.id, accounts.Change{Disabled: &yes}); err != nil {
+	caller, err := elsewhere.Authenticate(t.Context(), admin.token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := elsewhere.ChangeUser(t.Context(), caller, ben.id, accounts.Change{Disabled: &yes}); err != nil {
 		t.Fatal(err)
 	}
 	entries, _ = member.hears(id, 5)
