@@ -251,4 +251,12 @@ func TestGoldenFrames(t *testing.T) {
 	s.signIn("ann")
 	a.hear("session", "")
 	a.golden("session")
+
+	s.send(carl, c, "Goodbye!")
+	if outcome, answer := s.call(carl, "DELETE", "/me", `{"password":"`+testPassword+`","messages":"erase"}`); outcome != "ok" {
+		t.Fatal(answer)
+	}
+	a.lines = nil
+	a.hear("entry", "messages_erased")
+	a.golden("erased")
 }

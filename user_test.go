@@ -64,6 +64,18 @@ func TestUserCommands(t *testing.T) {
 	}
 	bad("taken", "", "create", "ben")
 	bad("2 to 32", "", "create", "b!")
+	good("", "create", "dora", "--generate")
+	if out := good("", "delete", "dora", "--messages", "erase"); !strings.Contains(out, "dora is deleted") {
+		t.Error(out)
+	}
+	bad("no such person", "", "delete", "dora")
+	bad("last admin", "", "delete", "ann")
+	if outcome := signIn("dora", testPassword); outcome != "unauthenticated" {
+		t.Error(outcome)
+	}
+	if list := good("", "list"); strings.Contains(list, "dora") || !regexp.MustCompile(`deleted-[0-9a-f]{24} +Deleted user +member +\S+ +deleted`).MatchString(list) {
+		t.Errorf("the list is\n%s", list)
+	}
 	bad("8", "short\n", "create", "carl")
 
 	list := good("", "list")
