@@ -116,3 +116,28 @@ describe('a quote', () => {
     expect(quoteOf(message(1, { body: undefined, deleted: true }))).toEqual({ seq: 1, sender_id: you, body: '', deleted: true });
   });
 });
+
+describe('the erasing of a deleted user’s messages', () => {
+  const erased: Entry = { ...action(9, 'messages_erased', 0, { user_id: you }) };
+  delete erased.target_seq;
+
+  test('leaves tombstones of theirs, and the messages of others', () => {
+    const rows = after([message(1, { edited_at: 'x', reactions: [{ emoji: '👍', user_ids: [me] }] }), message(2, { sender_id: me })], erased);
+    expect(rows[0]).toMatchObject({ seq: 1, deleted: true });
+    expect(rows[0]).not.toHaveProperty('body');
+    expect(rows[0]).not.toHaveProperty('reactions');
+    expect(rows[1]).toMatchObject({ body: 'text 2' });
+  });
+
+  test('reaches quotes of theirs', () => {
+    const [theirs, mine] = after([message(3, { sender_id: me, quote: quoteOf(message(1)) }), message(4, { sender_id: me, quote: quoteOf(message(3, { sender_id: me })) })], erased);
+    expect(theirs!.quote).toMatchObject({ seq: 1, body: '', deleted: true });
+    expect(mine!.quote).toMatchObject({ body: 'text 3', deleted: false });
+  });
+
+  test('twice changes nothing, and is no row', () => {
+    const rows = after([message(1)], erased);
+    expect(after(rows, erased)).toBe(rows);
+    expect(rows).toHaveLength(1);
+  });
+});

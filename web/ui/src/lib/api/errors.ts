@@ -9,6 +9,7 @@ export type ErrorCode =
   | 'invalid'
   | 'unauthenticated'
   | 'forbidden'
+  | 'confirmation_required'
   | 'not_found'
   | 'conflict'
   | 'too_large'
@@ -44,6 +45,7 @@ const codes: Record<string, true> = {
   invalid: true,
   unauthenticated: true,
   forbidden: true,
+  confirmation_required: true,
   not_found: true,
   conflict: true,
   too_large: true,

@@ -13,6 +13,13 @@ export function whenUnauthenticated(f: () => void): void {
   onUnauthenticated = f;
 }
 
+let onConfirmation = async (): Promise<boolean> => false;
+
+/** Gets the password from the user when a change needs it again, and says whether it was right. */
+export function whenConfirmationNeeded(f: () => Promise<boolean>): void {
+  onConfirmation = f;
+}
+
 /** Answers that were asked for before anybody wanted them, by path. */
 const early = new Map<string, Promise<unknown>>();
 
@@ -58,6 +65,7 @@ async function call<T>(method: string, path: string, body?: unknown, opts: { qui
   if (!answer.ok) {
     const err = toApiError(json, answer.status, Number(answer.headers.get('Retry-After')) || 0);
     if (err.code === 'unauthenticated' && !opts.quiet401) onUnauthenticated();
+    if (err.code === 'confirmation_required' && (await onConfirmation())) return call(method, path, body, opts);
     throw err;
   }
   if (json === undefined && answer.status !== 204 && method === 'GET') throw new ApiError('internal');
@@ -108,7 +116,7 @@ export interface NotifyChange {
 }
 
 /** What one may change of oneself. */
-export type ProfileChange = Partial<Omit<Profile, keyof User | 'may_invite'>> & { display_name?: string };
+export type ProfileChange = Partial<Omit<Profile, keyof User | 'may_invite' | 'account_deletion'>> & { display_name?: string };
 
 /** All members of a conversation, page by page. */
 async function members(id: string): Promise<Member[]> {
@@ -141,6 +149,10 @@ export const http = {
   checkInvite: async (invite: string) => (await call<{ valid: boolean }>('POST', 'invites/check', { invite }, anonymous)).valid,
   signOut: () => call<void>('DELETE', 'sessions/current', undefined, anonymous),
   sessions: async () => (await call<{ sessions: Session[] }>('GET', 'sessions')).sessions,
+  endOtherSessions: () => call<void>('DELETE', 'sessions'),
+  /** Checks the password again, for sensitive changes. */
+  confirm: (password: string) => call<void>('POST', 'sessions/current/confirmation', { password }),
+  deleteMe: (password: string, messages: 'keep' | 'erase') => call<void>('DELETE', 'me', { password, messages }),
   endSession: (id: string) => call<void>('DELETE', `sessions/${id}`),
 
   pushKey: async () => (await call<{ vapid_public_key: string }>('GET', 'push')).vapid_public_key,

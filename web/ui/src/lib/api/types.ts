@@ -5,7 +5,12 @@ export interface User {
   username: string;
   display_name: string;
   role: 'admin' | 'member';
+  /** The account was deleted, and its names are gone. */
+  deleted?: boolean;
 }
+
+/** What becomes of the messages of users who delete their account. */
+export type DeletionPolicy = 'choose' | 'keep' | 'erase' | 'off';
 
 /** What others get to know of somebody; only oneself is told which. */
 export interface Privacy {
@@ -22,6 +27,7 @@ export type Profile = User & Privacy & {
   push_content: PushContent;
   /** Whether they can make invites. */
   may_invite: boolean;
+  account_deletion: DeletionPolicy;
 };
 
 /** Who can make an account: who is invited, anybody, or nobody by themselves. */
@@ -81,10 +87,11 @@ export interface Member {
   role: MemberRole;
   username: string;
   display_name: string;
+  deleted?: boolean;
 }
 
-/** What a message is changed by; such entries are no rows of their own. */
-export type ActionKind = 'edit' | 'delete' | 'reaction_added' | 'reaction_removed';
+/** What messages are changed by; such entries are no rows of their own. */
+export type ActionKind = 'edit' | 'delete' | 'reaction_added' | 'reaction_removed' | 'messages_erased';
 
 /** What people see as a line between the messages. */
 export type SystemKind = 'created' | 'member_added' | 'member_removed' | 'member_left' | 'role_changed' | 'title_changed';

@@ -76,6 +76,7 @@ export const en = {
     usernameForm: 'Use 2 to 32 of a–z, 0–9 and . _ -',
     passwordShort: 'At least 8 characters, please.',
     passwordLong: 'At most 256 characters, please.',
+    deleted: 'Deleted user',
     perhapsMade: 'The answer to your first try was lost; perhaps your account was made by it. Try to sign in.',
   },
 
@@ -110,7 +111,8 @@ export const en = {
   signIn: {
     title: 'Sign in',
     submit: 'Sign in',
-    elsewhere: 'You were signed out. Sign in again to go on; what you wrote is kept.',
+    elsewhere: 'You were signed out. Sign in again to continue. Drafts and unsent messages on this device were removed.',
+    deleted: 'Your account was deleted.',
     self: 'You are signed out.',
     noAccount: 'No account yet?',
     ask: { invite: 'Ask an admin for an invitation.', closed: 'Ask whoever runs this Parley for one.' },
@@ -184,6 +186,7 @@ export const en = {
   },
 
   conversation: {
+    closed: 'This account was deleted. You can read the conversation, but no longer send messages.',
     back: 'Back to conversations',
     log: (name: string) => `Messages with ${name}`,
     loading: 'Loading messages…',
@@ -424,11 +427,43 @@ export const en = {
     thisOne: 'This browser',
     device: (browser: string, system: string) => [browser, system].filter(Boolean).join(' on ') || 'Unknown device',
     lastUsed: (when: string, address: string) => `Last used ${when}${address && ` from ${address}`}`,
+    now: (address: string) => `Now${address && `, from ${address}`}`,
+    endOthers: 'Sign out everywhere else',
     signedIn: (when: string) => `signed in ${when}`,
     end: 'End',
     endLabel: (device: string) => `End the session of ${device}`,
+    account: 'Your account',
+    export: 'Download my data',
+    exportHint: 'Your profile, sessions, conversations and everything you wrote, as a file of JSON lines. Messages from others aren’t included.',
+    exporting: 'Preparing your download…',
+    exported: 'Downloaded',
     sessionsFailed: 'Your sessions could not be loaded.',
     username: (name: string) => `@${name}`,
+  },
+
+  // The password again, before a sensitive change.
+  confirm: {
+    title: 'Confirm it’s you',
+    lead: 'Enter your password to continue. You won’t be asked again for an hour.',
+    submit: 'Continue',
+    cancel: 'Cancel',
+  },
+
+  deletion: {
+    title: 'Delete account',
+    hint: 'This can’t be undone.',
+    happens: [
+      'You’re signed out on all devices, and your name and username disappear.',
+      'You leave all groups. Others keep their conversations with you, shown as “Deleted user”.',
+      'Nobody can sign up with your username again.',
+      'Drafts and unsent messages on this device are removed.',
+    ],
+    messages: 'Your messages',
+    keep: 'Keep them, shown as from a deleted user',
+    erase: 'Erase them for everyone',
+    keeps: 'Your messages stay, shown as from a deleted user.',
+    erases: 'Your messages are erased for everyone.',
+    submit: 'Delete my account',
   },
 
   // How one is told of one conversation.

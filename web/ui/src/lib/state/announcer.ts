@@ -52,6 +52,7 @@ export class Announcer {
   hear(e: Entry): void {
     const id = e.conversation_id;
     if (e.kind === 'edit' || e.kind === 'delete') this.#change(e);
+    if (e.kind === 'messages_erased') this.#erase(e);
     if (e.seq <= (this.#known.get(id) ?? 0)) return;
     this.knows(id, e.seq);
     const { me, people } = this.#live;
@@ -141,6 +142,13 @@ export class Announcer {
       else Object.assign(m, { body: e.body, mentions: e.mentions });
     }
     void this.#revise(e).catch(asApiError);
+  }
+
+  /** The texts of a deleted user are gone: those that were announced, and the last one, pushed while no page was open. */
+  #erase(e: Entry): void {
+    const theirs = (this.#kept.get(e.conversation_id) ?? []).filter((m) => m.sender_id === e.user_id);
+    for (const m of theirs) this.#change({ ...e, kind: 'delete', target_seq: m.seq });
+    void this.listed().catch(asApiError);
   }
 
   /** Takes the text of a deleted message out of the notification, or puts that of an edited one in, without a sound. */

@@ -2,6 +2,7 @@ import { SvelteMap } from 'svelte/reactivity';
 import type { Conversation, Entry, EntryMark, Member, Message, Receipt, User } from '../api/types';
 import { isQuiet } from '../notify';
 import { Marks } from './marks.svelte';
+import { shownAs } from './people.svelte';
 
 /** A group in the list names this many of its members. */
 const namedMembers = 5;
@@ -134,14 +135,15 @@ export class Conversations {
       unread = Math.min(unread, old.unread + since);
       unread_mentions = Math.min(unread_mentions, old.unread_mentions + since);
     }
-    this.#byId.set(c.id, { ...c, read_seq, unread, unread_mentions: Math.min(unread, unread_mentions) });
+    this.#byId.set(c.id, { ...c, members: c.members.map(shownAs), read_seq, unread, unread_mentions: Math.min(unread, unread_mentions) });
   }
 
   /** Somebody is called something else from now on. */
-  renamed({ id, username, display_name }: User): void {
+  renamed(user: User): void {
+    const { id, username, display_name, deleted } = shownAs(user);
     for (const c of this.#byId.values()) {
       if (!c.members.some((m) => m.user_id === id && m.display_name !== display_name)) continue;
-      const members = c.members.map((m) => (m.user_id === id ? { ...m, username, display_name } : m));
+      const members = c.members.map((m) => (m.user_id === id ? { ...m, username, display_name, ...(deleted ? { deleted } : {}) } : m));
       this.#byId.set(c.id, { ...c, members });
     }
   }
@@ -193,6 +195,11 @@ export class Conversations {
         const counts = e.target_seq! > c.read_seq && (c.unread_mentions > 0 || e.mentions?.includes(this.#me) === true);
         const last = c.last_message;
         return [last?.seq === e.target_seq ? { ...c, last_message: changeMessage(last!, e) } : c, !counts];
+      }
+      case 'messages_erased': {
+        const last = c.last_message;
+        // Which of the unread ones they were is not held: the server counts.
+        return [last?.sender_id === e.user_id ? { ...c, last_message: changeMessage(last!, { ...e, kind: 'delete' }) } : c, c.unread === 0];
       }
       case 'reaction_added':
       case 'reaction_removed':

@@ -6,7 +6,7 @@ import { canonicalEmoji } from '../text/identity';
 // its kind too, as long as all of them come once more in order: then the outcome is the
 // server's.
 
-const actions: ReadonlySet<EntryKind> = new Set<EntryKind>(['edit', 'delete', 'reaction_added', 'reaction_removed']);
+const actions: ReadonlySet<EntryKind> = new Set<EntryKind>(['edit', 'delete', 'reaction_added', 'reaction_removed', 'messages_erased']);
 
 /** Does it change a message, rather than being a row of its own? */
 export const isAction = (e: Entry): boolean => actions.has(e.kind);
@@ -28,6 +28,12 @@ export function fold(rows: Message[], e: Entry): Message[] {
   let changed = false;
   const after = rows.map((row) => {
     let m = row;
+    if (e.kind === 'messages_erased') {
+      if (m.sender_id === e.user_id && m.seq < e.seq) m = act(m, { ...e, kind: 'delete' });
+      if (m.quote) m = requote(m, e);
+      changed ||= m !== row;
+      return m;
+    }
     if (m.seq === e.target_seq) m = act(m, e);
     if (m.quote?.seq === e.target_seq) m = requote(m, e);
     changed ||= m !== row;
@@ -73,6 +79,10 @@ function requote(m: Message, e: Entry): Message {
 
 /** A quote after an action on the message it is of. */
 export function actOnQuote(q: Quote, e: Entry): Quote {
+  if (e.kind === 'messages_erased') {
+    if (q.sender_id !== e.user_id || q.seq > e.seq) return q;
+    e = { ...e, kind: 'delete' };
+  }
   if (q.deleted || (e.kind !== 'edit' && e.kind !== 'delete')) return q;
   const after = quoteOf({ ...e, seq: q.seq, sender_id: q.sender_id, deleted: e.kind === 'delete' });
   const same = after.body === q.body && after.deleted === q.deleted && String(after.mentions ?? '') === String(q.mentions ?? '');

@@ -141,6 +141,7 @@ export class Log {
   #take(entry: Entry, next?: boolean): string {
     const cited = entry.target_seq === undefined ? undefined : this.#quotes.get(entry.target_seq);
     if (cited) this.cite(actOnQuote(cited, entry));
+    if (entry.kind === 'messages_erased') for (const quote of this.#quotes.values()) if (quote) this.cite(actOnQuote(quote, entry));
     const [result, window] = apply(this.#window, entry, this.following, next);
     if (window !== this.#window) this.#show(window);
     return result;

@@ -1,5 +1,6 @@
 import { SvelteMap } from 'svelte/reactivity';
 import { asApiError } from '../api/errors';
+import { t } from '../i18n';
 import { fold } from '../search';
 import type { Mentioned } from '../text/parse';
 
@@ -7,7 +8,11 @@ export interface Person {
   id: string;
   username: string;
   display_name: string;
+  deleted?: boolean;
 }
+
+/** What is shown of a person. Of a deleted account the server has names only for programs. */
+export const shownAs = <T extends Omit<Person, 'id'>>(p: T): T => (p.deleted ? { ...p, username: '', display_name: t.account.deleted } : p);
 
 /** So many are asked for at once. */
 const batch = 100;
@@ -50,7 +55,7 @@ export class People {
   /** The username of a person whose name another one has too, as in @ada; else empty. */
   handle(id: string): string {
     const person = this.get(id);
-    return person && this.#namesakes.get(keyOf(person.display_name))! > 1 ? `@${person.username}` : '';
+    return person?.username && this.#namesakes.get(keyOf(person.display_name))! > 1 ? `@${person.username}` : '';
   }
 
   /** What a person is called, with the username where the name is another one's too. */
@@ -63,7 +68,7 @@ export class People {
   mentioned(ids: readonly string[] | undefined, me: string): Mentioned[] {
     return (ids ?? []).flatMap((id): Mentioned[] => {
       const person = this.get(id);
-      return person ? [{ id, username: person.username, name: this.label(id), me: id === me }] : [];
+      return person?.username ? [{ id, username: person.username, name: this.label(id), me: id === me }] : [];
     });
   }
 
@@ -75,7 +80,7 @@ export class People {
   }
 
   put(people: Iterable<Person>): void {
-    for (const p of people) {
+    for (const p of Array.from(people, shownAs)) {
       const old = this.#known.get(p.id);
       if (old?.display_name === p.display_name && old.username === p.username) continue;
       if (old) this.#count(old.display_name, -1);

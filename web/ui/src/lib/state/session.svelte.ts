@@ -7,7 +7,7 @@ import { storageName } from '../base';
 type Status = 'unknown' | 'unreachable' | 'anonymous' | 'signed_in';
 
 /** Why nobody is signed in any more. */
-export type EndedBy = 'self' | 'elsewhere';
+export type EndedBy = 'self' | 'elsewhere' | 'deleted';
 
 const wasHere = storageName('signed-in');
 
@@ -26,6 +26,9 @@ class Session {
   me = $state<(User & Partial<Profile>) | null>(null);
   endedBy = $state<EndedBy | null>(null);
 
+  /** Whose session was ended elsewhere: nothing of theirs is to stay on this device. */
+  gone = $state<string | null>(null);
+
   /** All tabs share a cookie: who signs in in one is signed in in all. */
   #tabs = new BroadcastChannel(storageName('session'));
 
@@ -43,7 +46,7 @@ class Session {
       const me = await http.me();
       if (changes === this.#changes) this.#begin(me);
     } catch (err) {
-      if (asApiError(err).code === 'unauthenticated') this.#end(this.status === 'signed_in' ? 'elsewhere' : this.endedBy);
+      if (asApiError(err).code === 'unauthenticated') this.#end(this.status === 'signed_in' || this.likely ? 'elsewhere' : this.endedBy);
       else if (this.status === 'unknown') this.status = 'unreachable';
     }
   }
@@ -68,6 +71,13 @@ class Session {
       if (e.code !== 'unauthenticated') throw e; // it is over already
     }
     this.#end('self');
+  }
+
+  /** Deletes the account. Other tabs notice at once. */
+  async delete(password: string, messages: 'keep' | 'erase'): Promise<void> {
+    await http.deleteMe(password, messages);
+    this.#end('deleted');
+    this.#tabs.postMessage(null);
   }
 
   /** The server says that the session is over. */
@@ -107,6 +117,7 @@ class Session {
   }
 
   #begin(user: User): void {
+    this.gone = null;
     keep((s) => s.setItem(wasHere, user.id));
     this.me = user;
     this.endedBy = null;
@@ -114,6 +125,7 @@ class Session {
   }
 
   #end(by: EndedBy | null): void {
+    if (by !== 'self') this.gone = this.me?.id ?? this.likely ?? this.gone;
     keep((s) => s.removeItem(wasHere));
     this.me = null;
     this.endedBy = by;

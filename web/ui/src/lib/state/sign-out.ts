@@ -1,5 +1,8 @@
+import { storageName } from '../base';
 import { forgetDevice } from '../worker';
+import { Drafts, draftsPrefix } from './drafts.svelte';
 import type { Live } from './live.svelte';
+import { openOutboxStore } from './outbox-store';
 import { session } from './session.svelte';
 
 /**
@@ -18,4 +21,20 @@ export async function signOut(live: Live, accepted: boolean): Promise<number> {
   await live.outbox.clear();
   await forgotten;
   return 0;
+}
+
+/**
+ * Leaves nothing of a user whose session was ended elsewhere on this device. Other tabs drop what
+ * they hold as they notice; a page that was opened since has no live state.
+ */
+export async function forgetUser(user_id: string, live: Live | null): Promise<void> {
+  try {
+    (live?.drafts ?? new Drafts(draftsPrefix(user_id), { local: localStorage, session: sessionStorage })).clear();
+  } catch (err) {
+    console.warn('clearing drafts', err); // forbidden by the browser's settings: none were kept
+  }
+  await live?.outbox.clear();
+  const store = openOutboxStore(storageName('outbox'));
+  for (const item of await store.all(user_id)) await store.delete(item.client_id);
+  await forgetDevice();
 }
