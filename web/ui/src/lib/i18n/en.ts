@@ -453,17 +453,16 @@ export const en = {
     title: 'Delete account',
     hint: 'This can’t be undone.',
     happens: [
-      'You’re signed out on all devices, and your name and username disappear.',
-      'You leave all groups. Others keep their conversations with you, shown as “Deleted user”.',
+      'You’re signed out everywhere, and your name and username disappear.',
+      'You leave all groups. Others keep their conversations with you.',
       'Nobody can sign up with your username again.',
-      'Drafts and unsent messages on this device are removed.',
     ],
     messages: 'Your messages',
-    keep: 'Keep them, shown as from a deleted user',
+    keep: 'Keep them, from “Deleted user”',
     erase: 'Erase them for everyone',
-    keeps: 'Your messages stay, shown as from a deleted user.',
+    keeps: 'Your messages stay, from “Deleted user”.',
     erases: 'Your messages are erased for everyone.',
-    submit: 'Delete my account',
+    submit: 'Delete account',
   },
 
   // How one is told of one conversation.

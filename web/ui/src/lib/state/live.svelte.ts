@@ -503,7 +503,7 @@ export class Live {
     this.#confirm(e);
     this.announcer.hear(e);
     this.#rosters.get(e.conversation_id)?.apply(e);
-    if (e.kind === 'message') this.typing.stopped(e.conversation_id, e.sender_id);
+    if (e.kind === 'message' || e.kind === 'member_left') this.typing.stopped(e.conversation_id, e.sender_id);
     if (e.sender_id !== this.me) this.receipts.mark('delivered', e.conversation_id, e.seq);
   }
 
