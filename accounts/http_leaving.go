@@ -108,11 +108,10 @@ func (s *Service) httpExport(ctx context.Context, in *exportInput) (*huma.Stream
 
 // stream writes an export to a client, as long as that takes something of it.
 func stream(ctx context.Context, to io.Writer, compressed bool, write func(context.Context, io.Writer) error) error {
-	var w io.Writer = to
 	if response, ok := to.(http.ResponseWriter); ok {
-		w = &patientWriter{response, http.NewResponseController(response)}
+		to = &patientWriter{response, http.NewResponseController(response)}
 	}
-	buffer := bufio.NewWriterSize(w, 32<<10)
+	buffer := bufio.NewWriterSize(to, 32<<10)
 	if !compressed {
 		if err := write(ctx, buffer); err != nil {
 			return err

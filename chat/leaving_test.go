@@ -91,9 +91,10 @@ func TestDeletedUser(t *testing.T) {
 		}
 		act := func(kind Kind, seq Seq) error {
 			a := Action{Kind: kind, ConversationID: id, SenderID: ben, TargetSeq: seq}
-			if kind == KindEdit {
+			switch kind {
+			case KindEdit:
 				a.Body = "edited"
-			} else if kind == KindReactionAdded {
+			case KindReactionAdded:
 				a.Emoji = "👍"
 			}
 			_, err := b.Act(t.Context(), a)
@@ -275,7 +276,7 @@ func TestErasing(t *testing.T) {
 			<-begun
 		}
 		go func() {
-			for range begun { //nolint:revive // nothing to do with them
+			for range begun {
 			}
 		}()
 		a.delete(ann)

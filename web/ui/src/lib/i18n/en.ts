@@ -434,7 +434,7 @@ export const en = {
     endLabel: (device: string) => `End the session of ${device}`,
     account: 'Your account',
     export: 'Download my data',
-    exportHint: 'Your profile, sessions, conversations and everything you wrote, as a file of JSON lines. Messages from others aren’t included.',
+    exportHint: 'Your profile, sessions, conversations and everything you wrote. Messages from others aren’t included.',
     exporting: 'Preparing your download…',
     exported: 'Downloaded',
     sessionsFailed: 'Your sessions could not be loaded.',
@@ -455,7 +455,7 @@ export const en = {
     happens: [
       'You’re signed out everywhere, and your name and username disappear.',
       'You leave all groups. Others keep their conversations with you.',
-      'Nobody can sign up with your username again.',
+      'Your username can’t be used again.',
     ],
     messages: 'Your messages',
     keep: 'Keep them, from “Deleted user”',
