@@ -48,6 +48,7 @@ func TestConfiguration(t *testing.T) {
 		"environment over file":       {[]string{"PARLEY_SIGNUP=closed", "PARLEY_CONFIG=" + file}, nil, []string{`signup: "closed"`, `log_level: "debug"`}},
 		"flag over both":              {[]string{"PARLEY_SIGNUP=closed"}, []string{"--config=" + file, "--signup=invite"}, []string{`signup: "invite"`, `log_level: "debug"`}},
 		"flag for a list":             {nil, []string{"--trusted-proxies=10.0.0.0/8,192.0.2.7"}, []string{`trusted_proxies: ["10.0.0.0/8", "192.0.2.7"]`}},
+		"account deletion":            {[]string{"PARLEY_ACCOUNT_DELETION=erase"}, nil, []string{`account_deletion: "erase"`}},
 		"port":                        {[]string{"PORT=3000"}, nil, []string{`listen: ":3000"`}},
 		"listen over port":            {[]string{"PORT=3000", "PARLEY_LISTEN=127.0.0.1:1"}, nil, []string{`listen: "127.0.0.1:1"`}},
 		"secrets stay where they are": {[]string{"DATABASE_URL=postgres://u:hidden@h/d"}, nil, []string{`# database_url is set, and not shown`}},
@@ -100,6 +101,7 @@ func TestConfigurationMistakes(t *testing.T) {
 		"proxies":               {[]string{"PARLEY_TRUSTED_PROXIES=10.0.0.0/8,here"}, nil, `"here" is neither`},
 		"proxies, none and one": {[]string{"PARLEY_TRUSTED_PROXIES=10.0.0.0/8,none"}, nil, `"none" is neither`},
 		"audit days":            {[]string{"PARLEY_AUDIT_DAYS=4000"}, nil, "audit days are 1 to 3650"},
+		"account deletion":      {[]string{"PARLEY_ACCOUNT_DELETION=maybe"}, nil, "must be one of"},
 		"session lifetime":      {[]string{"PARLEY_SESSION_LIFETIME=1m"}, nil, "at least 1h"},
 		"unknown flag":          {nil, []string{"--lisen=x"}, "unknown flag"},
 	} {

@@ -4,7 +4,8 @@ import { passwordProblem, usernameFrom, usernameProblem } from '../src/lib/accou
 import { ApiError, toApiError } from '../src/lib/api/errors';
 import { deviceOf } from '../src/lib/device';
 import { words } from '../src/lib/i18n';
-import { Conversations } from '../src/lib/state/conversations.svelte';
+import { Conversations, titleOf } from '../src/lib/state/conversations.svelte';
+import { People } from '../src/lib/state/people.svelte';
 import { rank } from '../src/lib/search';
 import { Receipts } from '../src/lib/state/receipts';
 import { excess, utf8Length, wellFormed } from '../src/lib/text/length';
@@ -51,6 +52,29 @@ describe('conversations', () => {
     expect(c.apply(entry(8))).toBe(false);
     expect(c.get('c')!.last_seq).toBe(8);
     expect(c.apply(entry(1, { conversation_id: 'unknown' }))).toBe(false);
+  });
+
+  test('what a deleted user wrote leaves the preview, and the server counts what is unread', () => {
+    const c = list();
+    c.put(conversation({ last_seq: 5, unread: 1, last_message: message(5, { sender_id: you }), last_entry_at: '2026-01-01T00:00:00Z' }));
+    const erased = { conversation_id: 'c', seq: 6, kind: 'messages_erased' as const, sender_id: you, user_id: you, created_at: '2026-01-03T00:00:00Z' };
+    expect(c.apply(erased)).toBe(false);
+    expect(c.get('c')).toMatchObject({ last_seq: 6, last_message: { seq: 5, deleted: true }, last_entry_at: '2026-01-01T00:00:00Z' });
+    expect(c.get('c')!.last_message).not.toHaveProperty('body');
+  });
+
+  test('a deleted user is called so, in titles and by name, without the username', () => {
+    const c = list();
+    const gone = { id: you, username: 'deleted-0123456789abcdef01234567', display_name: 'Named by the server', role: 'member' as const, deleted: true };
+    c.put(conversation({ title: '' }));
+    c.renamed(gone);
+    expect(titleOf(c.get('c')!, me)).toBe('Deleted user');
+    c.put(conversation({ last_seq: 9, members: [{ ...gone, user_id: you }] }));
+    expect(c.get('c')!.members).toMatchObject([{ username: '', display_name: 'Deleted user' }]);
+    const people = new People(() => Promise.resolve([]));
+    people.put([gone, { ...gone, id: 'another' }]);
+    expect([people.label(you), people.label('another')]).toEqual(['Deleted user', 'Deleted user']);
+    expect(people.mentioned([you], me)).toEqual([]);
   });
 
   test('who writes has read', () => {
