@@ -161,3 +161,49 @@ func TestSameRulesOverSocketAndHTTP(t *testing.T) {
 		}
 	})
 }
+
+// TestFieldsOutOfRange sends seqs that no entry can have, and fields that have no effect.
+func TestFieldsOutOfRange(t *testing.T) {
+	t.Parallel()
+	s := startTest(t, nil)
+	ann, ben := s.person("ann", accounts.RoleMember), s.person("ben", accounts.RoleMember)
+	c := s.conversation(ann, ben)
+	ws := s.dial(ann)
+	for name, f := range map[string]struct{ kind, data, want string }{
+		"a reply to 0":                {"message.send", fmt.Sprintf(`{"conversation_id":%q,"client_id":%q,"body":"x","reply_to":0}`, c, uuid.NewString()), "invalid"},
+		"a reply below 0":             {"message.send", fmt.Sprintf(`{"conversation_id":%q,"client_id":%q,"body":"x","reply_to":-1}`, c, uuid.NewString()), "invalid"},
+		"a reply to null":             {"message.send", fmt.Sprintf(`{"conversation_id":%q,"client_id":%q,"body":"x","reply_to":null}`, c, uuid.NewString()), "ok"},
+		"a sync from below 0":         {"sync", fmt.Sprintf(`{"conversations":{%q:-1}}`, c), "invalid"},
+		"a sync from 0":               {"sync", fmt.Sprintf(`{"conversations":{%q:0}}`, c), "ok"},
+		"a sync that holds entry 0":   {"sync", fmt.Sprintf(`{"conversations":{%q:1},"last_entries":{%q:{"seq":0,"created_at":"2026-11-23T12:00:00Z"}}}`, c, c), "invalid"},
+		"a sync with a comma in time": {"sync", fmt.Sprintf(`{"conversations":{%q:1},"last_entries":{%q:{"seq":1,"created_at":"2026-11-23T12:00:00,5Z"}}}`, c, c), "invalid"},
+		"a sync with a day of zone":   {"sync", fmt.Sprintf(`{"conversations":{%q:1},"last_entries":{%q:{"seq":1,"created_at":"2026-11-23T12:00:00+24:00"}}}`, c, c), "invalid"},
+		"a sync with the last time":   {"sync", fmt.Sprintf(`{"conversations":{%q:1},"last_entries":{%q:{"seq":1,"created_at":"9999-12-31T23:59:59-23:59"}}}`, c, c), "ok"},
+		"a sync with the first time":  {"sync", fmt.Sprintf(`{"conversations":{%q:1},"last_entries":{%q:{"seq":1,"created_at":"0000-01-01T00:00:00+23:59"}}}`, c, c), "ok"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			answer := ws.exchange(fmt.Sprintf(`{"type":%q,"id":"1","data":%s}`, f.kind, f.data))
+			want := `{"type":"error","id":"1","error":{"code":"` + f.want + `"`
+			if f.want == "ok" {
+				want = `{"type":"reply","id":"1"`
+			}
+			if !strings.HasPrefix(answer, want) {
+				t.Errorf("%s: %.200s", f.data, answer)
+			}
+		})
+	}
+	for name, r := range map[string]struct{ body, want string }{
+		"a direct conversation":                {fmt.Sprintf(`{"kind":"direct","user_id":%q}`, ben.id), "ok"},
+		"a direct conversation with a title":   {fmt.Sprintf(`{"kind":"direct","user_id":%q,"title":"Us"}`, ben.id), "invalid"},
+		"a direct conversation with members":   {fmt.Sprintf(`{"kind":"direct","user_id":%q,"member_ids":[%q]}`, ben.id, ben.id), "invalid"},
+		"a direct conversation with client_id": {fmt.Sprintf(`{"kind":"direct","user_id":%q,"client_id":%q}`, ben.id, uuid.NewString()), "invalid"},
+		"a group":                              {fmt.Sprintf(`{"kind":"group","title":"Us","member_ids":[%q]}`, ben.id), "ok"},
+		"a group with a user_id":               {fmt.Sprintf(`{"kind":"group","title":"Us","member_ids":[],"user_id":%q}`, ben.id), "invalid"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if outcome, answer := s.call(ann, "POST", "/conversations", r.body); outcome != r.want {
+				t.Errorf("%s: %s", outcome, answer)
+			}
+		})
+	}
+}

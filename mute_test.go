@@ -63,6 +63,7 @@ func TestMute(t *testing.T) {
 			`{"mute_for_s":0}`, `{"mute_for_s":59}`, `{"mute_for_s":-3600}`, `{"mute_for_s":31622401}`, `{"mute_for_s":1e300}`, `{"mute_for_s":"3600"}`,
 			`{"mute_for_s":3600,"muted_until":"2999-01-01T00:00:00Z"}`, `{"mute_for_s":3600,"muted_until":null}`, `{}`,
 			`{"muted_until":"9999-12-31T23:59:59-23:59"}`, `{"muted_until":"9999-12-31T23:59:59.999999999-00:01"}`,
+			`{"muted_until":"2999-01-01T00:00:00+24:00"}`, `{"muted_until":"2999-01-01T00:00:00,5Z"}`, `{"muted_until":7}`,
 			`{"muted_until":"0000-12-31T23:59:59Z"}`, `{"muted_until":"0001-01-01T00:00:00+00:01"}`,
 		} {
 			if outcome, answer := s.call(ann, "PATCH", path, body); outcome != "invalid" {

@@ -22,7 +22,7 @@ func (s *Service) frameSend(_ context.Context, r *hub.Request) (any, error) {
 		ConversationID ConversationID    `json:"conversation_id"`
 		ClientID       uuid.UUID         `json:"client_id"`
 		Body           string            `json:"body"`
-		ReplyTo        Seq               `json:"reply_to"`
+		ReplyTo        *Seq              `json:"reply_to"`
 		Mentions       []accounts.UserID `json:"mentions"`
 	}
 	if err := r.Bind(&data); err != nil {
@@ -30,7 +30,12 @@ func (s *Service) frameSend(_ context.Context, r *hub.Request) (any, error) {
 	}
 	m := Outgoing{
 		ConversationID: data.ConversationID, SenderID: accounts.UserID(r.Conn.UserID),
-		ClientID: data.ClientID, Body: data.Body, ReplyTo: data.ReplyTo, Mentions: data.Mentions,
+		ClientID: data.ClientID, Body: data.Body, Mentions: data.Mentions,
+	}
+	if data.ReplyTo != nil {
+		if m.ReplyTo = *data.ReplyTo; m.ReplyTo < 1 {
+			return nil, invalid("reply_to", "is not a seq")
+		}
 	}
 	// The reader goes on with the client's next frame while this one is stored.
 	s.Submit(m, func(sent Sent, err error) {

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"parley/accounts"
+	"parley/problem"
 )
 
 // Routes registers the conversations and the sending of messages.
@@ -92,6 +93,28 @@ type openInput struct {
 	}
 }
 
+// checkFields refuses the fields of the other kind, which would have no effect.
+func (in *openInput) checkFields() error {
+	other := ""
+	switch b := in.Body; {
+	case b.Kind == "group" && b.UserID != accounts.UserID{}:
+		other = "user_id"
+	case b.Kind == "group":
+	case b.Title != "":
+		other = "title"
+	case len(b.MemberIDs) > 0:
+		other = "member_ids"
+	case b.ClientID != uuid.Nil:
+		other = "client_id"
+	}
+	if other == "" {
+		return nil
+	}
+	p := problem.Newf(problem.Invalid, "A %s conversation takes no %s. Leave it out.", in.Body.Kind, other)
+	p.Fields = []problem.Field{{Location: "body." + other, Message: "is not for this kind"}}
+	return p
+}
+
 type conversationOutput struct{ Body Conversation }
 
 // TransformSchema says that last_message may be null, for which huma has no tag.
@@ -105,6 +128,9 @@ func (Conversation) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schem
 
 func (s *Service) httpOpen(ctx context.Context, in *openInput) (*conversationOutput, error) {
 	me := accounts.Caller(ctx).UserID
+	if err := in.checkFields(); err != nil {
+		return nil, err
+	}
 	if in.Body.Kind == "group" {
 		c, err := s.CreateGroupOnce(ctx, me, in.Body.ClientID, in.Body.Title, in.Body.MemberIDs)
 		return &conversationOutput{c}, err

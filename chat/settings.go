@@ -12,6 +12,7 @@ import (
 
 	"parley/accounts"
 	"parley/problem"
+	"parley/strictjson"
 )
 
 // Notify is of what somebody is told while they are away.
@@ -129,7 +130,13 @@ func (m *maybeUntil) UnmarshalJSON(b []byte) error {
 	if bytes.Equal(b, []byte("null")) {
 		return nil
 	}
-	return json.Unmarshal(b, &m.mute.Until)
+	var text string
+	if err := json.Unmarshal(b, &text); err != nil {
+		return err
+	}
+	var err error
+	m.mute.Until, err = strictjson.Time(text)
+	return err
 }
 
 // Schema says what UnmarshalJSON takes.

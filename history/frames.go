@@ -12,7 +12,11 @@ import (
 // 262 bytes for each: an id, the longest value, and the white space of indented JSON.
 const maxHeld = 2000
 
-var errHeld = problem.Newf(problem.TooLarge, "A sync can name %d conversations at most.", maxHeld)
+var (
+	errHeld    = problem.Newf(problem.TooLarge, "A sync can name %d conversations at most.", maxHeld)
+	errHeldSeq = problem.New(problem.Invalid, "A conversation's last seq is 0 or more.")
+	errMarkSeq = problem.New(problem.Invalid, "The seq of an entry is 1 or more.")
+)
 
 // Frames registers sync.
 func (s *Service) Frames(m *hub.Mux) { m.HandleLarge("sync", s.frameSync) }
@@ -24,6 +28,16 @@ func (s *Service) frameSync(ctx context.Context, r *hub.Request) (any, error) {
 	}
 	if len(held.Conversations) > maxHeld {
 		return nil, errHeld
+	}
+	for _, seq := range held.Conversations {
+		if seq < 0 {
+			return nil, errHeldSeq
+		}
+	}
+	for _, mark := range held.LastEntries {
+		if mark.Seq < 1 {
+			return nil, errMarkSeq
+		}
 	}
 	me := accounts.UserID(r.Conn.UserID)
 	leave, err := s.cfg.Reads.Enter(ctx, me)

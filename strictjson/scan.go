@@ -55,6 +55,9 @@ func (s *scanner) value(of *shape, depth int) bool {
 		if ok && of != nil && of.uuid {
 			s.uuid(s.data[start:s.at], plain)
 		}
+		if ok && of != nil && of.time {
+			s.time(s.data[start:s.at])
+		}
 		return ok
 	case 't':
 		return s.literal("true")

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -16,6 +17,7 @@ type shape struct {
 	elem     *shape            // of the elements of a list, or the values of a map
 	ids      bool              // a map whose keys have a parser of their own, as ids do
 	uuid     bool
+	time     bool
 	nullable bool // null can be told from zero
 }
 
@@ -55,6 +57,8 @@ func shapeOf(t reflect.Type) *shape {
 func newShape(t reflect.Type) *shape {
 	pointer := reflect.PointerTo(t)
 	switch {
+	case t == reflect.TypeFor[time.Time]():
+		return &shape{time: true, nullable: true}
 	case pointer.Implements(ownJSON):
 		return anything
 	case t == reflect.TypeFor[uuid.UUID]():

@@ -30,9 +30,8 @@ func CanonicalEmoji(s string) string {
 	return b.String()
 }
 
-// IsEmoji says whether s is one emoji in its canonical form. It knows the form of emoji and not
-// which sequences have a picture, so that those of later versions of Unicode pass. Flags are the
-// exception: a pair of letters without a flag has no picture.
+// IsEmoji says whether s is one emoji in its canonical form: one that Unicode recommends (RGI), as
+// of the version in tables.go. Other sequences show as several pictures, or as a box.
 func IsEmoji(s string) bool {
 	if len(s) > maxEmoji || s != CanonicalEmoji(s) {
 		return false
@@ -43,12 +42,10 @@ func IsEmoji(s string) bool {
 	if isFlag(s) {
 		return true
 	}
-	for element := range strings.SplitSeq(s, string(zeroWidthJoiner)) {
-		if !isElement([]rune(element)) {
-			return false
-		}
+	if strings.ContainsRune(s, zeroWidthJoiner) {
+		return strings.Contains(joinedEmoji, " "+s+" ")
 	}
-	return true
+	return isElement([]rune(s))
 }
 
 // WasEmoji says whether s, in its canonical form, can be among the reactions that earlier
@@ -62,19 +59,23 @@ func WasEmoji(s string) bool {
 		case r == enclosingKeycap:
 			keys--
 		case r == zeroWidthJoiner, r == emojiStyle, r >= firstTag && r <= cancelTag:
-		case !isPicture(r) && !unicode.In(r, unicode.So, unicode.Sm):
+		case !isPicture(r) && !unicode.In(r, reservedEmoji, unicode.So, unicode.Sm):
 			return false
 		}
 	}
 	return keys == 0 && Visible(s) && len(s) <= 2*maxEmoji
 }
 
-// isElement says whether runes are one picture: an emoji, with a skin tone or a style.
+// isElement says whether runes are one picture: an emoji, perhaps with a skin tone that it takes or
+// with a style.
 func isElement(runes []rune) bool {
-	if len(runes) == 2 && (isSkinTone(runes[1]) && !isSkinTone(runes[0]) || runes[1] == emojiStyle) {
-		runes = runes[:1]
+	switch {
+	case len(runes) == 2 && isSkinTone(runes[1]):
+		return unicode.Is(tonedEmoji, runes[0])
+	case len(runes) == 2 && runes[1] == emojiStyle:
+		return unicode.Is(textEmoji, runes[0])
 	}
-	return len(runes) == 1 && isPicture(runes[0])
+	return len(runes) == 1 && unicode.Is(pictureEmoji, runes[0])
 }
 
 // isFlag says whether s is a flag that is spelled out: that of a region, or of one of the parts

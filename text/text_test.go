@@ -43,6 +43,17 @@ func TestEmoji(t *testing.T) {
 			}
 		}
 	})
+	t.Run("every_recommended_sequence_is_one", func(t *testing.T) {
+		all := strings.Fields(joinedEmoji)
+		if len(all) < 1600 {
+			t.Errorf("%d sequences", len(all))
+		}
+		for _, s := range all {
+			if c := CanonicalEmoji(s); c != s || !IsEmoji(c) {
+				t.Errorf("%+q is none", s)
+			}
+		}
+	})
 	t.Run("different_emoji_stay_different", func(t *testing.T) {
 		for _, pair := range v.Other {
 			if CanonicalEmoji(pair[0]) == CanonicalEmoji(pair[1]) {
@@ -51,7 +62,7 @@ func TestEmoji(t *testing.T) {
 		}
 	})
 	t.Run("what_earlier_versions_stored_can_be_taken_back", func(t *testing.T) {
-		for _, s := range []string{"👍", "❤️", "👍👍", "❤️👍", "∑", "→", "🀀", "1️⃣2️⃣", "👍\u200d", "🇩", "🏴\U000e0067\U000e007f"} {
+		for _, s := range []string{"👍", "❤️", "👍👍", "❤️👍", "∑", "→", "🀀", "1️⃣2️⃣", "👍\u200d", "🇩", "🏴\U000e0067\U000e007f", "\U0001fc80", "👍\u200d👍"} {
 			if !WasEmoji(CanonicalEmoji(s)) {
 				t.Errorf("%+q cannot be", s)
 			}

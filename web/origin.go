@@ -10,15 +10,19 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"golang.org/x/net/idna"
 
 	"parley/problem"
+	parleytext "parley/text"
 )
 
 var (
 	basePath   = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)*$`)
 	domain     = regexp.MustCompile(`^[a-z0-9_-]+(\.[a-z0-9_-]+)*$`)
+	longLabel  = regexp.MustCompile(`[^.]{64}`)
+	edgeHyphen = regexp.MustCompile(`(^|\.)-|-(\.|$)`)
 	endsNumber = regexp.MustCompile(`(^|\.)([0-9]+|0x[0-9a-f]*)$`)
 )
 
@@ -27,8 +31,8 @@ var names = idna.New(idna.MapForLookup(), idna.Transitional(false), idna.StrictD
 
 // ParseBaseURL reads a base URL. Its host is as browsers write it, and its path has no slash
 // at the end.
-func ParseBaseURL(text string) (*url.URL, error) {
-	u, err := url.Parse(text)
+func ParseBaseURL(raw string) (*url.URL, error) {
+	u, err := url.Parse(raw)
 	if err != nil {
 		return nil, errors.New("base URL: not a URL") // the error quotes it, perhaps with a password
 	}
@@ -49,7 +53,27 @@ func cleanBaseURL(u *url.URL) (*url.URL, error) {
 	if !ok {
 		return nil, fmt.Errorf("base URL %q: the host is neither a name nor an IP address, perhaps with a port", u.Redacted())
 	}
+	// Browsers read such names, but none can be registered: it is a slip of the operator's.
+	switch name := (&url.URL{Host: host}).Hostname(); {
+	case strings.ContainsFunc(u.Hostname(), isUnseen):
+		return nil, fmt.Errorf("base URL %q: the host contains an invisible character; type it anew", u.Redacted())
+	case longLabel.MatchString(name):
+		return nil, fmt.Errorf("base URL %q: a part of the host's name is longer than 63 characters", u.Redacted())
+	case edgeHyphen.MatchString(name):
+		return nil, fmt.Errorf("base URL %q: a part of the host's name begins or ends with a hyphen", u.Redacted())
+	}
 	return &url.URL{Scheme: u.Scheme, Host: host, Path: path}, nil
+}
+
+// isUnseen says whether browsers leave a character of a host out. Joiners stay in some scripts.
+func isUnseen(r rune) bool {
+	switch {
+	case r < 0x80, r == '\u200c', r == '\u200d':
+		return false
+	case unicode.IsMark(r):
+		return unicode.In(r, unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point)
+	}
+	return !parleytext.Visible(string(r))
 }
 
 // cleanHost is a host as browsers write it in an origin: in lower case, international names

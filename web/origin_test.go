@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strings"
 	"testing"
 )
 
@@ -223,6 +224,8 @@ func TestBaseURLIsChecked(t *testing.T) {
 		"https://chat example", "https://chat.example:0x50", "https://chat.example:65536", "https://chat.example:-1", "https://:8080",
 		"https://127.1", "http://0x7f000001", "http://2130706433", "http://127.0.0.010", "https://1.2.3.4.5", "http://[::1%25eth0]", "http://[127.0.0.1]",
 		"https://chat..example", "https://.example", "https://chat.example..", "https://a,b", "https://xn--a", "https://\u202eexample", "https://..", "https://chat.example/{id}", "https://chat.example/a/../b", "https://chat.example//a",
+		"https://" + strings.Repeat("a", 64) + ".example", "https://chat." + strings.Repeat("ä", 64), "https://-bad-", "https://chat.-bad", "https://bad-.example",
+		"https://ch\u200bat.example", "https://chat\u00ad.example", "https://chat\ufe0f.example", "https://\u2060chat.example", "https://chat\ufeff", "https://ch\u034fat",
 	} {
 		if _, err := ParseBaseURL(bad); err == nil {
 			t.Errorf("%s: read", bad)
@@ -235,7 +238,8 @@ func TestBaseURLIsChecked(t *testing.T) {
 			t.Errorf("%s: taken", bad)
 		}
 	}
-	for _, good := range []string{"https://chat.example", "http://localhost:8080/", "https://example.org/team/chat/", "http://[::1]:8080"} {
+	for _, good := range []string{"https://chat.example", "http://localhost:8080/", "https://example.org/team/chat/", "http://[::1]:8080",
+		"https://" + strings.Repeat("a", 63) + ".example", "https://a-b.x--y.example", "https://my_host", "https://bücher.example", "https://xn--bcher-kva.example", "https://नमस्ते.example", "https://例え。テスト"} {
 		if _, err := newServer(Config{BaseURL: mustURL(t, good), Logger: slog.Default()}, builtUI); err != nil {
 			t.Errorf("%s: %v", good, err)
 		}
