@@ -71,6 +71,7 @@ func newApp(ctx context.Context, cfg *config, db *store.DB, log *slog.Logger) (*
 			return strings.Join(all, " ")
 		},
 		Failures: db.Failures(),
+		OnLimit:  func(ctx context.Context) { a.accounts.OnLimit(ctx, "requests", accounts.UserID{}) },
 	})
 	if err != nil {
 		return nil, err
@@ -146,7 +147,10 @@ func newApp(ctx context.Context, cfg *config, db *store.DB, log *slog.Logger) (*
 		MaxSockets:           cfg.MaxSockets,
 		MaxSocketsPerUser:    perUser,
 		MaxSocketsPerAddress: perAddress,
-		Failures:             db.Failures(),
+		OnLimit: func(ctx context.Context, name string, user uuid.UUID) {
+			a.accounts.OnLimit(ctx, name, accounts.UserID(user))
+		},
+		Failures: db.Failures(),
 	})
 	sockets.Hub = a.hub
 	a.chat = chat.New(chat.Config{
@@ -156,13 +160,14 @@ func newApp(ctx context.Context, cfg *config, db *store.DB, log *slog.Logger) (*
 			a.push.Sent(id, user, seq)
 		},
 		OnMemberLeft: func(id chat.ConversationID) { a.receipts.MembersChanged(id) },
+		OnLimit:      func(name string, user accounts.UserID) { a.limitHit(name)(user) },
 		Failures:     db.Failures(),
 	})
 	a.receipts = receipts.New(receipts.Config{
 		DB: db, Bus: a.bus, Logger: log, ByConversation: a.chat.ByConversation(), ByUser: a.chat.ByUser(), Failures: db.Failures(),
 	})
 	if limits {
-		a.reads = newReads()
+		a.reads = a.newReads()
 	}
 	a.presence = presence.New(presence.Config{
 		Reads: a.reads, DB: db, Bus: a.bus, Hub: a.hub, Logger: log, ByConversation: a.chat.ByConversation(), ByUser: a.chat.ByUser(), Failures: db.Failures(),

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+
 	"github.com/danielgtaylor/huma/v2"
 
 	"parley/accounts"
@@ -28,8 +30,14 @@ var lightOperations = map[string]bool{
 	"export-me": true, // one at a time, and for as long as the client takes
 }
 
-func newReads() *budget.Turns[accounts.UserID] {
-	return budget.NewTurns[accounts.UserID](readsInProgress, readsWaiting, "Too many requests of yours are in progress. Try again in a moment.")
+// limitHit gives a function that records in the audit table that a user hit a limit.
+func (a *app) limitHit(name string) func(accounts.UserID) {
+	return func(user accounts.UserID) { a.accounts.OnLimit(context.Background(), name, user) }
+}
+
+func (a *app) newReads() *budget.Turns[accounts.UserID] {
+	reads := budget.NewTurns[accounts.UserID](readsInProgress, readsWaiting, "Too many requests of yours are in progress. Try again in a moment.")
+	return reads.OnLimit(a.limitHit("reads"))
 }
 
 // limitReads makes every operation that is registered after it, and that a user signed in for,

@@ -3,6 +3,7 @@ package budget
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -177,6 +178,41 @@ func TestTurns(t *testing.T) {
 			if _, err := turns.Enter(t.Context(), "ann"); err != nil {
 				t.Fatal(err)
 			}
+		}
+	})
+}
+
+// What a limit refuses is reported with its key, and nothing else is.
+func TestOnLimit(t *testing.T) {
+	t.Parallel()
+	t.Run("reports each refusal of a rate", func(t *testing.T) {
+		t.Parallel()
+		var hits []string
+		r := NewRate[string](1, time.Hour, 1, "").OnLimit(func(key string) { hits = append(hits, key) })
+		for _, key := range []string{"ann", "ben", "ben", "ben"} {
+			_ = r.Take(key, 1) // what is refused is in hits
+		}
+		if !slices.Equal(hits, []string{"ben", "ben"}) {
+			t.Errorf("%v", hits)
+		}
+	})
+	t.Run("reports each refusal of a turn", func(t *testing.T) {
+		t.Parallel()
+		var hits []string
+		turns := NewTurns[string](1, 0, "").OnLimit(func(key string) { hits = append(hits, key) })
+		leave, err := turns.Enter(t.Context(), "ann")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = turns.Enter(t.Context(), "ann")
+		refused(t, err)
+		leave()
+		if leave, err = turns.Enter(t.Context(), "ann"); err != nil {
+			t.Fatal(err)
+		}
+		leave()
+		if !slices.Equal(hits, []string{"ann"}) {
+			t.Errorf("%v", hits)
 		}
 	})
 }

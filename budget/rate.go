@@ -22,6 +22,8 @@ type Rate[K comparable] struct {
 	detail string
 	now    func() time.Time
 
+	onLimit func(K) // nil: none
+
 	mu      sync.Mutex // guards what follows
 	buckets map[K]*rate.Limiter
 	sweepAt int // at so many keys, idle ones are removed
@@ -36,12 +38,27 @@ func NewRate[K comparable](n int, period time.Duration, burst int, detail string
 	}
 }
 
+// OnLimit makes f run for each refusal, with the key. Call it before the first Take; f must not
+// block.
+func (r *Rate[K]) OnLimit(f func(K)) *Rate[K] {
+	r.onLimit = f
+	return r
+}
+
 // Take uses n of what the key has, or nothing: then it gives an error of the code rate_limited with
 // the time after which there will be as much. More than the burst is always refused.
 func (r *Rate[K]) Take(key K, n int) error {
 	if r == nil || n <= 0 {
 		return nil
 	}
+	err := r.take(key, n)
+	if err != nil && r.onLimit != nil {
+		r.onLimit(key)
+	}
+	return err
+}
+
+func (r *Rate[K]) take(key K, n int) error {
 	now := r.now()
 	r.mu.Lock()
 	defer r.mu.Unlock()

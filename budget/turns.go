@@ -16,6 +16,7 @@ const turnTimeout = 10 * time.Second
 type Turns[K comparable] struct {
 	most, waiting int
 	detail        string
+	onLimit       func(K) // nil: none
 
 	mu   sync.Mutex // guards keys and their counts
 	keys map[K]*turns
@@ -33,6 +34,13 @@ func NewTurns[K comparable](most, waiting int, detail string) *Turns[K] {
 	return &Turns[K]{most: most, waiting: waiting, detail: detail, keys: make(map[K]*turns)}
 }
 
+// OnLimit makes f run for each refusal, with the key. Call it before the first Enter; f must not
+// block.
+func (t *Turns[K]) OnLimit(f func(K)) *Turns[K] {
+	t.onLimit = f
+	return t
+}
+
 // Enter waits for a turn of the key, which lasts until leave is called. It gives an error of the
 // code rate_limited where too much waits already, or waits for too long.
 func (t *Turns[K]) Enter(ctx context.Context, key K) (leave func(), err error) {
@@ -41,7 +49,7 @@ func (t *Turns[K]) Enter(ctx context.Context, key K) (leave func(), err error) {
 	}
 	k := t.count(key)
 	if k == nil {
-		return nil, t.refusal()
+		return nil, t.refusal(key)
 	}
 	ctx, cancel := context.WithTimeout(ctx, turnTimeout)
 	defer cancel()
@@ -50,11 +58,14 @@ func (t *Turns[K]) Enter(ctx context.Context, key K) (leave func(), err error) {
 		return func() { <-k.slots; t.discount(key, k) }, nil
 	case <-ctx.Done():
 		t.discount(key, k)
-		return nil, t.refusal()
+		return nil, t.refusal(key)
 	}
 }
 
-func (t *Turns[K]) refusal() error {
+func (t *Turns[K]) refusal(key K) error {
+	if t.onLimit != nil {
+		t.onLimit(key)
+	}
 	return &problem.Error{Code: problem.RateLimited, Detail: t.detail, RetryAfter: time.Second}
 }
 

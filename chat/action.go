@@ -60,7 +60,7 @@ func (s *Service) Act(ctx context.Context, a Action) (Sent, error) {
 	if err := a.check(); err != nil {
 		return Sent{}, err
 	}
-	if err := s.budget.takeAction(a.SenderID); err != nil {
+	if err := s.budget.takeAction(a); err != nil {
 		return Sent{}, err
 	}
 	r, err := s.act(ctx, a)

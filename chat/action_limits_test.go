@@ -81,7 +81,7 @@ func TestActionBudget(t *testing.T) {
 	b := setup(t)
 	ann, ben, id := b.pair()
 	seq := b.send(ann, id, "x").Seq
-	b.budget = newBudgets()
+	b.budget = newBudgets(nil)
 	if err := b.budget.actions.Take(ann, actionsBurst); err != nil {
 		t.Fatal(err)
 	}

@@ -66,6 +66,8 @@ type Config struct {
 	// OnMemberLeft, if set, is called after a membership of a group ended: what waited for that
 	// member waits no longer. It must not block.
 	OnMemberLeft func(ConversationID)
+	// OnLimit, if set, is called for each refusal by a budget, with its name. It must not block.
+	OnLimit func(name string, user accounts.UserID)
 	// Failures counts panics and entries that cannot be encoded.
 	Failures *failures.Log
 }
@@ -131,7 +133,7 @@ func New(cfg Config) *Service {
 		errands: make(chan func(context.Context), maxErrands),
 	}
 	if cfg.RateLimits {
-		s.budget = newBudgets()
+		s.budget = newBudgets(cfg.OnLimit)
 	}
 	s.gates.init(s)
 	s.profiles = store.NewTopic(cfg.Bus, "profile", store.Same, func(user accounts.UserID, _ struct{}) {

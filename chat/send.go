@@ -59,7 +59,7 @@ func (s *Service) Submit(m Outgoing, done func(Sent, error)) {
 		done(Sent{}, err)
 		return
 	}
-	if err := s.budget.messages.Take(m.SenderID, 1); err != nil {
+	if err := s.budget.takeMessage(m.SenderID, m.ConversationID, len(m.Body)); err != nil {
 		done(Sent{}, err)
 		return
 	}

@@ -91,6 +91,9 @@ type Config struct {
 	// MaxSockets, MaxSocketsPerUser and MaxSocketsPerAddress bound the connections of this
 	// process; 0: no bound.
 	MaxSockets, MaxSocketsPerUser, MaxSocketsPerAddress int
+	// OnLimit, if set, is called for each refusal by a limit of the hub, with the limit's name and
+	// the user, uuid.Nil where only the address is known. It must not block.
+	OnLimit func(ctx context.Context, name string, user uuid.UUID)
 	// Failures counts panics and frames that cannot be encoded.
 	Failures *failures.Log
 }
@@ -126,7 +129,8 @@ func New(cfg Config) *Hub {
 	h := &Hub{cfg: cfg, conns: make(map[*Conn]struct{}), began: time.Now().Add(-time.Second)}
 	h.tick(time.Now())
 	if cfg.RateLimits {
-		h.frames = budget.NewRate[uuid.UUID](framesPerSecond, time.Second, framesBurst, "Too many frames. Try again in a moment.")
+		h.frames = budget.NewRate[uuid.UUID](framesPerSecond, time.Second, framesBurst, "Too many frames. Try again in a moment.").
+			OnLimit(func(user uuid.UUID) { h.limitHit(h.base, "frames", user) })
 	}
 	h.flushers.limit = runtime.GOMAXPROCS(0)
 	h.sockets.addresses, h.sockets.users = make(map[netip.Prefix]int), make(map[uuid.UUID][]*Conn)
@@ -140,6 +144,12 @@ func New(cfg Config) *Hub {
 	})
 	h.sessions = NewTopics[uuid.UUID](h)
 	return h
+}
+
+func (h *Hub) limitHit(ctx context.Context, name string, user uuid.UUID) {
+	if h.cfg.OnLimit != nil {
+		h.cfg.OnLimit(ctx, name, user)
+	}
 }
 
 // Mux is where packages register the frames they answer.

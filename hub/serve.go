@@ -43,6 +43,9 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		network = networkOf(h.cfg.ClientAddress(r.Context()))
 	}
 	if err := h.enter(network); err != nil {
+		if errors.Is(err, errAddressFull) {
+			h.limitHit(r.Context(), "sockets", uuid.Nil)
+		}
 		problem.From(err).Write(w)
 		return
 	}

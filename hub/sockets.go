@@ -77,6 +77,7 @@ func (h *Hub) countForUser(c *Conn) {
 	h.sockets.users[c.UserID] = conns
 	h.mu.Unlock()
 	if oldest != nil {
+		h.limitHit(h.base, "sockets", c.UserID)
 		oldest.log().Info("closing the oldest connection of a user with too many")
 		oldest.Close(CloseReplaced, "replaced: this user has too many connections, and this was the oldest")
 	}

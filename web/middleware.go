@@ -112,7 +112,12 @@ func (s *Server) limitRate(next http.Handler) http.Handler {
 			return httprate.CanonicalizeIP(ClientIP(r.Context()).String()), nil
 		},
 		httprate.WithResponseHeaders(httprate.ResponseHeaders{}),
-		httprate.WithLimitHandler(func(w http.ResponseWriter, r *http.Request) { s.fail(w, r, refusal) }),
+		httprate.WithLimitHandler(func(w http.ResponseWriter, r *http.Request) {
+			if s.cfg.OnLimit != nil {
+				s.cfg.OnLimit(r.Context())
+			}
+			s.fail(w, r, refusal)
+		}),
 	)(next)
 }
 

@@ -52,6 +52,8 @@ type Config struct {
 	Translate func(error) error
 	// RateLimits limits the API for each client address.
 	RateLimits bool
+	// OnLimit, if set, is called for each request beyond that. It must not block.
+	OnLimit func(context.Context)
 	// Ready says whether requests can be served, within 2 s; nil: always.
 	Ready func(context.Context) error
 	// Degraded says in a sentence what is worse than it should be, "" if nothing is; nil: never.
