@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -16,6 +17,10 @@ import (
 const (
 	readsInProgress = 2
 	readsWaiting    = 30
+
+	// All of them may take a tenth of the time, and half a second at once: 150 ordinary ones.
+	readsPace  = 100 * time.Millisecond
+	readsBurst = 500 * time.Millisecond
 )
 
 // lightOperations are those that are not counted: a message and an action have budgets of their
@@ -37,7 +42,7 @@ func (a *app) limitHit(name string) func(accounts.UserID) {
 
 func (a *app) newReads() *budget.Turns[accounts.UserID] {
 	reads := budget.NewTurns[accounts.UserID](readsInProgress, readsWaiting, "Too many requests of yours are in progress. Try again in a moment.")
-	return reads.OnLimit(a.limitHit("reads"))
+	return reads.WithPace(readsPace, readsBurst).OnLimit(a.limitHit("reads"))
 }
 
 // limitReads makes every operation that is registered after it, and that a user signed in for,

@@ -31,8 +31,8 @@ type hashClass int
 
 const (
 	hashKnown hashClass = iota // a known browser, or a session
-	hashLight                  // a caller that asked little lately
-	hashHeavy                  // the others: they never get the last slot
+	hashLight                  // a caller that asked little lately: leaves one slot, and so a core, free
+	hashHeavy                  // the others: leave two free, where there are as many
 	hashClasses
 )
 
@@ -125,10 +125,7 @@ func (l *hashLimiter) sweep(now time.Time) {
 
 // free says whether a caller of the class may start now. The lock is held.
 func (l *hashLimiter) free(class hashClass) bool {
-	if class == hashHeavy {
-		return l.running < l.slots-1
-	}
-	return l.running < l.slots
+	return l.running < max(1, l.slots-int(class))
 }
 
 func (l *hashLimiter) acquire(ctx context.Context, class hashClass) error {

@@ -84,8 +84,9 @@ func TestHashLimiter(t *testing.T) {
 	t.Run("one slot is kept for addresses that asked little, and for known browsers", func(t *testing.T) {
 		t.Parallel()
 		b := &bundle{Service: New(Config{}), t: t}
+		b.hashing.slots = 3
 		heavy(t, b.hashing, "a")
-		end := b.hold(b.hashing.slots - 1)
+		end := b.hold(1)
 		ctx, cancel := context.WithCancel(t.Context())
 		waits := make(chan error, 1)
 		go func() { waits <- b.hashing.do(ctx, hashCaller{key: "a"}, ran) }()
@@ -103,6 +104,24 @@ func TestHashLimiter(t *testing.T) {
 		if err := b.hashing.do(t.Context(), hashCaller{key: "a"}, ran); !errors.Is(err, errRan) {
 			t.Errorf("the heavy address on an idle server: %v", err)
 		}
+	})
+	t.Run("unknown addresses leave a core to all else", func(t *testing.T) {
+		t.Parallel()
+		b := &bundle{Service: New(Config{}), t: t}
+		b.hashing.slots = 2
+		end := b.hold(1)
+		ctx, cancel := context.WithCancel(t.Context())
+		waits := make(chan error, 1)
+		go func() { waits <- b.hashing.do(ctx, hashCaller{key: "new"}, ran) }()
+		b.eventually("the unknown address waits", func() bool { return b.hashing.waits(hashLight) == 1 })
+		if err := b.hashing.do(t.Context(), hashCaller{key: "device", known: true}, ran); !errors.Is(err, errRan) {
+			t.Errorf("a known browser: %v", err)
+		}
+		end()
+		if err := <-waits; !errors.Is(err, errRan) {
+			t.Errorf("the unknown address afterwards: %v", err)
+		}
+		cancel()
 	})
 	t.Run("serves known browsers before addresses that asked little, and those before heavy ones", func(t *testing.T) {
 		t.Parallel()

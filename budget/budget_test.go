@@ -216,3 +216,39 @@ func TestOnLimit(t *testing.T) {
 		}
 	})
 }
+
+// Beyond its pace a key's turns end later, and its requests wait; other keys do not.
+func TestPace(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		turns := NewTurns[string](1, 10, "").WithPace(100*time.Millisecond, 500*time.Millisecond)
+		turn := func(key string, takes time.Duration) (waited time.Duration) {
+			t.Helper()
+			began := time.Now()
+			leave, err := turns.Enter(t.Context(), key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			waited = time.Since(began)
+			time.Sleep(takes)
+			leave()
+			return waited
+		}
+		turn("ann", 500*time.Millisecond)
+		if waited := turn("ann", 100*time.Millisecond); waited > 0 {
+			t.Errorf("within the burst it waited %v", waited)
+		}
+		// In the 600 ms so far 60 came back, of the 100 beyond the burst; the rest needs 500.
+		if waited := turn("ann", 0); waited < 400*time.Millisecond || waited > 600*time.Millisecond {
+			t.Errorf("beyond it waited %v", waited)
+		}
+		if waited := turn("ben", 0); waited > 0 {
+			t.Errorf("another key waited %v", waited)
+		}
+		turn("cleo", time.Hour) // counts as the burst
+		turn("cleo", time.Second)
+		if waited := turn("cleo", 0); waited > 5100*time.Millisecond {
+			t.Errorf("after a long one it waited %v", waited)
+		}
+	})
+}

@@ -62,12 +62,7 @@ func (r *Rate[K]) take(key K, n int) error {
 	now := r.now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	bucket, known := r.buckets[key]
-	if !known {
-		r.sweep(now)
-		bucket = rate.NewLimiter(r.every, r.burst)
-		r.buckets[key] = bucket
-	}
+	bucket := r.bucket(key, now)
 	if bucket.AllowN(now, n) {
 		return nil
 	}
@@ -76,6 +71,29 @@ func (r *Rate[K]) take(key K, n int) error {
 		Code: problem.RateLimited, Detail: r.detail,
 		RetryAfter: time.Duration(lacking / float64(r.every) * float64(time.Second)),
 	}
+}
+
+// owe uses n of what the key has, or will have: it gives the time until then. More than the burst
+// counts as the burst.
+func (r *Rate[K]) owe(key K, n int) time.Duration {
+	if r == nil || n <= 0 {
+		return 0
+	}
+	now := r.now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.bucket(key, now).ReserveN(now, min(n, r.burst)).DelayFrom(now)
+}
+
+// bucket finds or makes that of a key. The lock is held.
+func (r *Rate[K]) bucket(key K, now time.Time) *rate.Limiter {
+	bucket, known := r.buckets[key]
+	if !known {
+		r.sweep(now)
+		bucket = rate.NewLimiter(r.every, r.burst)
+		r.buckets[key] = bucket
+	}
+	return bucket
 }
 
 // sweep removes full buckets, which are as good as none, each time the keys have doubled.

@@ -16,7 +16,8 @@ const turnTimeout = 10 * time.Second
 type Turns[K comparable] struct {
 	most, waiting int
 	detail        string
-	onLimit       func(K) // nil: none
+	onLimit       func(K)  // nil: none
+	pace          *Rate[K] // of the time that turns take, in milliseconds; nil: none
 
 	mu   sync.Mutex // guards keys and their counts
 	keys map[K]*turns
@@ -32,6 +33,14 @@ type turns struct {
 // detail tells the user what was too much.
 func NewTurns[K comparable](most, waiting int, detail string) *Turns[K] {
 	return &Turns[K]{most: most, waiting: waiting, detail: detail, keys: make(map[K]*turns)}
+}
+
+// WithPace bounds how much time the turns of each key take: perSecond in each second, and burst at
+// once. Beyond it a turn ends later for the next one than for its own request. Call it before the
+// first Enter.
+func (t *Turns[K]) WithPace(perSecond, burst time.Duration) *Turns[K] {
+	t.pace = NewRate[K](int(perSecond.Milliseconds()), time.Second, int(burst.Milliseconds()), "")
+	return t
 }
 
 // OnLimit makes f run for each refusal, with the key. Call it before the first Enter; f must not
@@ -55,11 +64,22 @@ func (t *Turns[K]) Enter(ctx context.Context, key K) (leave func(), err error) {
 	defer cancel()
 	select {
 	case k.slots <- struct{}{}:
-		return func() { <-k.slots; t.discount(key, k) }, nil
+		since := time.Now()
+		return func() { t.leave(key, k, time.Since(since)) }, nil
 	case <-ctx.Done():
 		t.discount(key, k)
 		return nil, t.refusal(key)
 	}
+}
+
+// leave ends a turn that took so long, at once or when the key's pace allows.
+func (t *Turns[K]) leave(key K, k *turns, took time.Duration) {
+	end := func() { <-k.slots; t.discount(key, k) }
+	if pause := t.pace.owe(key, int(took.Milliseconds())); pause > 0 {
+		time.AfterFunc(pause, end)
+		return
+	}
+	end()
 }
 
 func (t *Turns[K]) refusal(key K) error {

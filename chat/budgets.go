@@ -17,7 +17,7 @@ const (
 
 	// Of the texts that a user sends to a conversation, and to all: each goes to every member.
 	bytesPerSecond    = 16 << 10
-	bytesBurst        = 512 << 10
+	bytesBurst        = 256 << 10
 	allBytesPerSecond = 64 << 10
 	allBytesBurst     = 1 << 20
 

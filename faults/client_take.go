@@ -37,6 +37,9 @@ func (c *Client) take(l *link, f frame) error {
 	case f.ID == syncID && f.Error.Code == "unavailable":
 		return errors.New("catching up is unavailable")
 	case f.ID == heartbeatID, f.ID == markID: // marks are said again
+		if f.Error.Code == "rate_limited" {
+			return strange("a heartbeat or a mark was refused: %s", f.Error.Detail)
+		}
 		return nil
 	case f.Type == "reply" || f.Type == "error":
 		return c.answer(l, f)

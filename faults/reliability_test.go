@@ -93,6 +93,9 @@ func TestReliability(t *testing.T) {
 			}
 		})
 	}
+	if *long {
+		t.Run("hostile users", func(t *testing.T) { hostile(t.Context(), t, b) })
+	}
 	t.Run("planted faults are found", func(t *testing.T) { planted(t.Context(), t, b) })
 }
 

@@ -112,6 +112,7 @@ type book struct {
 	mu       sync.Mutex // guards what follows
 	outcomes []*outcome
 	planted  []string // rows
+	sieges   []*siege // of hostile users
 }
 
 func (b *book) add(o *outcome) {
@@ -171,6 +172,7 @@ func (b *book) write(path, size string) error {
 			fmt.Fprintf(&s, "- **%s**: %s.\n", o.fault, strings.Join(o.notes, "; "))
 		}
 	}
+	s.WriteString(b.hostileSection())
 	if len(b.planted) > 0 {
 		s.WriteString("\n## Planted faults\n\nA checker is worth what it catches. Each of these binaries was built with one fault in its source (`go build -overlay`; the shipped source knows nothing of it), and run the same way.\n\n| planted | brought out by | expected | caught by | examples |\n|---|---|---|---|---|\n")
 		s.WriteString(strings.Join(b.planted, "\n") + "\n")

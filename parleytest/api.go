@@ -156,6 +156,18 @@ func (c *Client) SignUp(ctx context.Context, invite, username string) (Session, 
 	return s, err
 }
 
+// SignIn signs a user in whom SignUp or Setup made, and out again. With a cookie jar the browser is
+// known from then on.
+func (c *Client) SignIn(ctx context.Context, username string) error {
+	var s Session
+	if err := c.Call(ctx, http.MethodPost, "/sessions", map[string]string{"username": username, "password": password}, &s); err != nil {
+		return err
+	}
+	in := *c
+	in.Token = s.Token
+	return in.Call(ctx, http.MethodDelete, "/sessions/current", nil, nil)
+}
+
 // Invite makes an invite and gives its code.
 func (c *Client) Invite(ctx context.Context) (string, error) {
 	var out struct {

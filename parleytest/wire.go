@@ -54,7 +54,7 @@ const (
 	maxPayload = 16 << 20 // a server that claims more is broken
 )
 
-// DialWire connects to a server at host:port, as the owner of the token, and returns
+// DialWire connects to a server at host:port, as the owner of the token (of none: without), and returns
 // after the handshake; the server's hello is still to be read.
 func DialWire(ctx context.Context, d *net.Dialer, addr, token string) (*Wire, error) {
 	conn, err := d.DialContext(ctx, "tcp", addr)
@@ -81,10 +81,14 @@ func (w *Wire) handshake(addr, token string) error {
 	var nonce [16]byte
 	binary.LittleEndian.PutUint64(nonce[:], w.mask.Uint64())
 	binary.LittleEndian.PutUint64(nonce[8:], w.mask.Uint64())
+	authorization := ""
+	if token != "" {
+		authorization = "Authorization: Bearer " + token + "\r\n"
+	}
 	key := base64.StdEncoding.EncodeToString(nonce[:])
 	_, err := fmt.Fprintf(w.conn, "GET /api/v1/socket HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
-		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\nSec-WebSocket-Protocol: parley.v1\r\nAuthorization: Bearer %s\r\n\r\n",
-		addr, key, token)
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\nSec-WebSocket-Protocol: parley.v1\r\n%s\r\n",
+		addr, key, authorization)
 	if err != nil {
 		return err
 	}
