@@ -238,8 +238,8 @@ func TestPace(t *testing.T) {
 		if waited := turn("ann", 100*time.Millisecond); waited > 0 {
 			t.Errorf("within the burst it waited %v", waited)
 		}
-		// In the 600 ms so far 60 came back, of the 100 beyond the burst; the rest needs 500.
-		if waited := turn("ann", 0); waited < 400*time.Millisecond || waited > 600*time.Millisecond {
+		// It took 100 ms more than the burst, of which 10 had come back meanwhile: 900 ms pay for 90.
+		if waited := turn("ann", 0); waited != 900*time.Millisecond {
 			t.Errorf("beyond it waited %v", waited)
 		}
 		if waited := turn("ben", 0); waited > 0 {

@@ -81,14 +81,19 @@ func (y *canary) begin(ctx context.Context) {
 		_ = wire.Close() // it was only to be opened
 		return err
 	})
+	var browsers []*parleytest.Client // which are known to the server
 	for _, s := range []parleytest.Session{y.a, y.b} {
 		browser := &parleytest.Client{Base: server.URL(), HTTP: &http.Client{Jar: newJar(), Timeout: 30 * time.Second}}
-		signIn := func() error { return browser.SignIn(ctx, s.User.Username) }
-		if err := signIn(); err != nil { // from now on the browser is known
+		browsers = append(browsers, browser)
+		if err := browser.SignIn(ctx, s.User.Username); err != nil {
 			y.failed("sign-in", err)
 		}
-		y.every(ctx, 700*time.Millisecond, "sign-in", signIn)
 	}
+	turn := 0
+	y.every(ctx, 350*time.Millisecond, "sign-in", func() error {
+		turn++
+		return browsers[turn%2].SignIn(ctx, []parleytest.Session{y.a, y.b}[turn%2].User.Username)
+	})
 }
 
 func newJar() http.CookieJar {
