@@ -35,7 +35,7 @@ type canary struct {
 type probe struct{ at, took time.Duration }
 
 // The probes, in the order of the report's columns.
-var probeKinds = []string{"message", "page", "connect", "sign-in"}
+var probeKinds = []string{"message", "page", "list", "connect", "sign-in"}
 
 // newCanary lets two users who share a conversation begin. Their browsers are known to the server.
 func newCanary(t *testing.T, c *cluster, a, b parleytest.Session, conversation uuid.UUID) *canary {
@@ -69,7 +69,7 @@ func (y *canary) begin(ctx context.Context) {
 	y.every(ctx, 100*time.Millisecond, "page", func() error {
 		return api.Call(ctx, http.MethodGet, "/conversations/"+y.page.String()+"/messages?limit=50", nil, nil)
 	})
-	y.every(ctx, 400*time.Millisecond, "page", func() error {
+	y.every(ctx, 200*time.Millisecond, "list", func() error {
 		return api.Call(ctx, http.MethodGet, "/conversations", nil, nil)
 	})
 	y.every(ctx, 300*time.Millisecond, "connect", func() error {

@@ -41,12 +41,12 @@ const hostileHead = `
 
 One replica with its built-in PostgreSQL and all limits on, on the same %d processors as everything else. An attacker has a bounded number of clients that keep to a pace,
 in a process of its own at the lowest priority (nice 19), so that what it computes is hardly taken from the server; its sockets and requests come from addresses 127.0.x.y. A canary is two users who
-exchange ten messages a second (from sending until the other side has it), read pages of 50 messages and their list, connect until hello, and sign in and out, from an address of their own. %d quiet periods of %v and as many of the attack
+exchange ten messages a second (from sending until the other side has it), read pages of 50 messages and the list of their conversations, connect until hello, and sign in and out, from an address of their own. %d quiet periods of %v and as many of the attack
 take turns. Times are the 95th percentile of all quiet periods → of all attacks; the goal is that none is longer by more than half (and %v: less says nothing here), that nothing of the canary's is refused, and that all checks hold for its messages. CPU is in
 percent of one processor. *Attacker got* is what was accepted, and what it was refused with.
 
-| attack | attacker got | messages | pages and lists | connect | sign-in | CPU of server | CPU of database | CPU of attacker | memory before / peak / after | canary's messages | lost / doubled / reordered / diverged | goal |
-|---|---|---|---|---|---|---|---|---|---|---|---|---|
+| attack | attacker got | messages | pages | lists | connect | sign-in | CPU of server | CPU of database | CPU of attacker | memory before / peak / after | canary's messages | lost / doubled / reordered / diverged | goal |
+|---|---|---|---|---|---|---|---|---|---|---|---|---|---|
 `
 
 // hostileSection is the report's; "" where no attack was run.

@@ -404,7 +404,7 @@ func (s *siege) missed() string {
 	for i, kind := range probeKinds {
 		quiet, attacked := s.p95[i][0], s.p95[i][1]
 		if quiet > 0 && float64(attacked) > slower*float64(quiet) && attacked > quiet+slack {
-			all = append(all, fmt.Sprintf("%s: p95 %v instead of %v", kind, attacked, quiet))
+			all = append(all, fmt.Sprintf("%s: %s instead of %s", kind, fine(attacked), fine(quiet)))
 		}
 	}
 	return strings.Join(all, "; ")
