@@ -18,8 +18,8 @@ const (
 	readsInProgress = 2
 	readsWaiting    = 30
 
-	// All of them may take a tenth of the time, and half a second at once: 150 ordinary ones.
-	readsPace  = 100 * time.Millisecond
+	// All of them may take a quarter of the time, and half a second at once: 150 ordinary ones.
+	readsPace  = 250 * time.Millisecond
 	readsBurst = 500 * time.Millisecond
 )
 

@@ -69,7 +69,7 @@ func (y *canary) begin(ctx context.Context) {
 	y.every(ctx, 100*time.Millisecond, "page", func() error {
 		return api.Call(ctx, http.MethodGet, "/conversations/"+y.page.String()+"/messages?limit=50", nil, nil)
 	})
-	y.every(ctx, 200*time.Millisecond, "list", func() error {
+	y.every(ctx, 400*time.Millisecond, "list", func() error {
 		return api.Call(ctx, http.MethodGet, "/conversations", nil, nil)
 	})
 	y.every(ctx, 300*time.Millisecond, "connect", func() error {
