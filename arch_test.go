@@ -34,7 +34,7 @@ var outside = map[string]bool{"bench": true, "faults": true, "parleytest": true}
 var owners = map[string]string{
 	"users": "accounts", "sessions": "accounts", "invites": "accounts", "login_failures": "accounts",
 	"account_secrets": "accounts", "audit_events": "accounts", "retired_usernames": "accounts",
-	"conversations": "chat", "members": "chat", "entries": "chat", "erasures": "chat",
+	"conversations": "chat", "members": "chat", "entries": "chat", "erasures": "chat", "blocks": "chat",
 	"receipts": "receipts", "delivered_to_all": "receipts",
 	"presence": "presence", "online": "presence",
 	"devices": "push", "push_jobs": "push", "vapid": "push",

@@ -23,6 +23,7 @@ const (
 
 	conversationsPerHour = 50
 	membersPerHour       = 1000
+	blocksPerHour        = 200 // and ends of blocks
 )
 
 // budgets are those of every user. Without rate limits all are nil.
@@ -33,6 +34,7 @@ type budgets struct {
 	allBytes      *budget.Rate[accounts.UserID]
 	conversations *budget.Rate[accounts.UserID]
 	members       *budget.Rate[accounts.UserID]
+	blocks        *budget.Rate[accounts.UserID]
 }
 
 func newBudgets(onLimit func(name string, user accounts.UserID)) budgets {
@@ -56,6 +58,8 @@ func newBudgets(onLimit func(name string, user accounts.UserID)) budgets {
 			"You have started too many conversations in the last hour. Try again later.").OnLimit(hit("conversations")),
 		members: budget.NewRate[accounts.UserID](membersPerHour, time.Hour, membersPerHour,
 			"You have added too many people in the last hour. Try again later.").OnLimit(hit("members")),
+		blocks: budget.NewRate[accounts.UserID](blocksPerHour, time.Hour, blocksPerHour,
+			"You have blocked and unblocked too often in the last hour. Try again later.").OnLimit(hit("blocks")),
 	}
 }
 

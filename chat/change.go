@@ -84,7 +84,7 @@ func (s *Service) addEntries(ctx context.Context, id ConversationID, f func(cont
 	defer w.exit()
 	var entries []Entry
 	err := s.cfg.DB.Writer().InTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		c := &change{queries: queries{tx}, id: id}
+		c := &change{queries: s.q.in(tx), id: id}
 		err := f(ctx, c)
 		if err != nil || len(c.kinds) == 0 {
 			return err

@@ -68,6 +68,13 @@ type Config struct {
 	OnMemberLeft func(ConversationID)
 	// OnLimit, if set, is called for each refusal by a budget, with its name. It must not block.
 	OnLimit func(name string, user accounts.UserID)
+	// Acceptance asks a member to accept a direct conversation that the other side opened.
+	Acceptance bool
+	// GroupAdds is who may add a user to a group; empty: GroupAddsAnyone.
+	GroupAdds GroupAdds
+	// OnAcquaintanceChanged, if set, is called when one of two users blocked the other or ended
+	// that, or accepted their conversation. It must not block.
+	OnAcquaintanceChanged func(a, b accounts.UserID)
 	// Failures counts panics and entries that cannot be encoded.
 	Failures *failures.Log
 }
@@ -86,6 +93,8 @@ type Service struct {
 	settings *store.Topic[mine, struct{}]
 	// reveals are hidden direct conversations that their other side opened.
 	reveals *store.Topic[mine, struct{}]
+	// blocks are the pairs of which the first blocked the second, or ended that.
+	blocks *store.Topic[pair, struct{}]
 	// profiles are the people whose names or roles changed.
 	profiles *store.Topic[accounts.UserID, struct{}]
 	writers  []*writer
@@ -126,8 +135,8 @@ func New(cfg Config) *Service {
 	}
 	s := &Service{
 		cfg:     cfg,
-		q:       queries{cfg.DB},
-		w:       queries{cfg.DB.Writer()},
+		q:       queries{cfg.DB, cfg.Acceptance},
+		w:       queries{cfg.DB.Writer(), cfg.Acceptance},
 		byUser:  hub.NewTopics[accounts.UserID](cfg.Hub),
 		byConv:  hub.NewTopics[ConversationID](cfg.Hub),
 		errands: make(chan func(context.Context), maxErrands),
@@ -145,6 +154,11 @@ func New(cfg Config) *Service {
 	s.settings = store.NewTopic(cfg.Bus, "settings", store.Same, func(m mine, _ struct{}) {
 		if s.byUser.Any(m.User) {
 			s.errand(func(ctx context.Context) { s.showSettings(ctx, m) })
+		}
+	})
+	s.blocks = store.NewTopic(cfg.Bus, "block", store.Same, func(p pair, _ struct{}) {
+		if s.byUser.Any(p.User) || s.byUser.Any(p.Other) {
+			s.errand(func(ctx context.Context) { s.showBlock(ctx, p) })
 		}
 	})
 	s.reveals = store.NewTopic(cfg.Bus, "reveal", store.Same, func(m mine, _ struct{}) {

@@ -29,6 +29,9 @@ type Conversation struct {
 	ReadSeq      Seq            `json:"read_seq" doc:"The caller's own"`
 	Notify       Notify         `json:"notify" enum:"all,mentions,none" doc:"Of what the caller is told while away"`
 	MutedUntil   *time.Time     `json:"muted_until" doc:"Until when the caller is told of nothing; null: not muted"`
+	Blocked      bool           `json:"blocked" doc:"Of a direct conversation: one side blocks the other, and neither can write"`
+	Accepted     bool           `json:"accepted" doc:"False for a member of a direct conversation who neither opened it, nor wrote in it, nor accepted it, where the server asks for that"`
+	Archived     bool           `json:"archived" doc:"The caller archived it, and no entry came since"`
 
 	OthersDeliveredSeq Seq `json:"others_delivered_seq" doc:"Up to where the other side has it; in a group, everybody"`
 	OthersReadSeq      Seq `json:"others_read_seq" doc:"Up to where the other side has read it, as far as both tell; 0 in a group"`
@@ -40,13 +43,13 @@ type Conversation struct {
 
 // OpenDirect gives the direct conversation of two people and makes it if there is none;
 // also when both do so at once there is exactly one. From the other side it is hidden until
-// its first message, or until that side opens it too. Errors: ErrWithOneself, ErrNoUser, and the
-// code rate_limited.
+// its first message, or until that side opens it too. Opening accepts. Where one blocks the other,
+// there is no new one. Errors: ErrWithOneself, ErrNoUser, and the codes forbidden and rate_limited.
 func (s *Service) OpenDirect(ctx context.Context, me, other accounts.UserID) (Conversation, error) {
 	if me == other {
 		return Conversation{}, ErrWithOneself
 	}
-	id, found, hidden, err := s.q.direct(ctx, me, other)
+	d, found, err := s.q.direct(ctx, me, other)
 	if err != nil {
 		return Conversation{}, fmt.Errorf("find a direct conversation: %w", err)
 	}
@@ -56,51 +59,68 @@ func (s *Service) OpenDirect(ctx context.Context, me, other accounts.UserID) (Co
 		if err := s.budget.takeConversation(me, 1); err != nil {
 			return Conversation{}, err
 		}
-		if id, hidden, err = s.createDirect(ctx, me, other); err != nil {
+		if d, err = s.createDirect(ctx, me, other); err != nil {
 			return Conversation{}, err
 		}
 	}
-	if hidden {
-		if err := s.reveal(ctx, mine{me, id}); err != nil {
+	switch {
+	case d.hidden && d.blocked:
+		return Conversation{}, errBlocked // for this side it would be a new one
+	case d.hidden:
+		if err := s.reveal(ctx, mine{me, d.id}); err != nil {
+			return Conversation{}, err
+		}
+		s.acquaintanceChanged(me, other)
+	case !d.accepted:
+		if err := s.Accept(ctx, me, d.id); err != nil {
 			return Conversation{}, err
 		}
 	}
-	return s.Conversation(ctx, me, id)
+	return s.Conversation(ctx, me, d.id)
 }
 
-// createDirect gives the new conversation, or the one that the other side made meanwhile, and
-// whether that is hidden from me.
-func (s *Service) createDirect(ctx context.Context, me, other accounts.UserID) (id ConversationID, hidden bool, err error) {
-	id = store.NewID[Conversation]()
+// createDirect gives the new conversation, or the one that the other side made meanwhile.
+func (s *Service) createDirect(ctx context.Context, me, other accounts.UserID) (d direct, err error) {
+	id := store.NewID[Conversation]()
 	err = s.cfg.DB.InTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		q := queries{tx}
+		q := s.q.in(tx)
+		// A block of the two comes before all of this, or after it and finds the conversation.
+		if err := q.shareUsers(ctx, me, other); err != nil {
+			return fmt.Errorf("lock two users: %w", err)
+		}
 		if err := q.areActive(ctx, me, other); err != nil {
 			return err
+		}
+		if isBlocked, err := q.eitherBlocks(ctx, me, other); err != nil {
+			return fmt.Errorf("find a block: %w", err)
+		} else if isBlocked {
+			return errBlocked
 		}
 		made, err := q.insertDirect(ctx, id, me, other)
 		if err != nil {
 			return fmt.Errorf("create a direct conversation: %w", err)
 		}
 		if !made {
-			if id, _, hidden, err = q.direct(ctx, me, other); err != nil {
+			if d, _, err = q.direct(ctx, me, other); err != nil {
 				return fmt.Errorf("find the direct conversation made meanwhile: %w", err)
 			}
 			return nil
 		}
+		d = direct{id: id, accepted: true}
 		pair := []accounts.UserID{me, other}
 		return begin(ctx, q, &s.gates, id, pair, []MemberRole{RoleMember, RoleMember}, other, Detail{UserIDs: pair})
 	})
 	if store.Transient(err) {
 		// The commit may have happened and only its answer been lost.
 		s.gates.doubt()
-		if known, found, isHidden, lookup := s.q.direct(ctx, me, other); lookup == nil && found {
-			id, hidden, err = known, isHidden, nil
+		if known, found, lookup := s.q.direct(ctx, me, other); lookup == nil && found {
+			d, err = known, nil
 		}
 	}
 	if err == nil {
-		s.gates.deliverFirst(ctx, id) // also somebody else's, made meanwhile
+		s.gates.deliverFirst(ctx, d.id) // also the other side's, made meanwhile
 	}
-	return id, hidden, err
+	return d, err
 }
 
 // begin adds the first members and the first entry, by the first of them, to a new

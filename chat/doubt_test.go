@@ -274,14 +274,14 @@ func TestOpenedConversationIsDelivered(t *testing.T) {
 	b := setup(t)
 	ann, ben := b.user("ann"), b.user("ben")
 	c := b.connect(ann)
-	id, _, err := b.createDirect(t.Context(), ann, ben) // and nothing is read for her any more
+	d, err := b.createDirect(t.Context(), ann, ben) // and nothing is read for her any more
 	if err != nil {
 		t.Fatal(err)
 	}
 	if f := c.next(); f.Type != "conversation" {
 		t.Fatalf("ann got %s", f.Type)
 	}
-	if e := c.entry(); e.Kind != KindCreated || e.ConversationID != id {
+	if e := c.entry(); e.Kind != KindCreated || e.ConversationID != d.id {
 		t.Fatalf("ann got %+v", e)
 	}
 }

@@ -29,7 +29,8 @@ var (
 )
 
 // CreateGroup makes a group of the user, who becomes its owner, and of others. Errors:
-// ErrNoUser, and the codes invalid (the title), too_large and rate_limited.
+// ErrNoUser, and the codes invalid (the title), forbidden (a user may not be added), too_large and
+// rate_limited.
 func (s *Service) CreateGroup(ctx context.Context, me accounts.UserID, title string, others []accounts.UserID) (Conversation, error) {
 	return s.CreateGroupOnce(ctx, me, uuid.Nil, title, others)
 }
@@ -64,8 +65,11 @@ func (s *Service) CreateGroupOnce(ctx context.Context, me accounts.UserID, key u
 	id := store.NewID[Conversation]()
 	var made *Entry // by a request with the same key
 	err = s.cfg.DB.InTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		q := queries{tx}
+		q := s.q.in(tx)
 		if err := q.areActive(ctx, members...); err != nil {
+			return err
+		}
+		if err := s.checkAdds(ctx, q, me, "member_ids", others, members[1:]); err != nil {
 			return err
 		}
 		if isNew, err := q.insertGroup(ctx, id, me, key, title); err != nil {

@@ -23,7 +23,7 @@ func (s *Service) Routes(api huma.API) {
 	}, s.httpList)
 	huma.Register(api, huma.Operation{
 		OperationID: "open-conversation", Method: http.MethodPost, Path: "/conversations", Tags: tags,
-		Errors:  []int{http.StatusNotFound},
+		Errors:  []int{http.StatusForbidden, http.StatusNotFound},
 		Summary: "Open a direct conversation, or make a group",
 		Description: "direct: gives the one conversation with user_id; it is made if there is none. " +
 			"group: makes one with a title and members; the caller is its owner. A repeat with the same client_id, title and " +
@@ -43,7 +43,7 @@ func (s *Service) Routes(api huma.API) {
 	sent := api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[Sent](), true, "")
 	huma.Register(api, huma.Operation{
 		OperationID: "send-message", Method: http.MethodPost, Path: "/conversations/{id}/messages", Tags: []string{"Messages"},
-		Errors:  []int{http.StatusConflict},
+		Errors:  []int{http.StatusForbidden, http.StatusConflict},
 		Summary: "Send a message",
 		Description: "client_id is the idempotency key, kept for ever: after any doubt send the same again. A new message is " +
 			"answered with 201, a repeat with 200 and the first one's seq; the same client_id with another body is a conflict.",
@@ -52,11 +52,12 @@ func (s *Service) Routes(api huma.API) {
 	}, s.httpSend)
 	huma.Register(api, huma.Operation{
 		OperationID: "update-settings", Method: http.MethodPatch, Path: "/conversations/{id}/settings", Tags: tags,
-		Summary:     "Decide what I am told of a conversation while away",
-		Description: "For oneself alone. What is left out stays; muted_until null ends a mute; mute_for_s begins one, by the server's clock. What was said while muted is not told of later.",
+		Summary:     "Decide what I am told of a conversation while away, or archive it",
+		Description: "For oneself alone. What is left out stays; muted_until null ends a mute; mute_for_s begins one, by the server's clock. What was said while muted is not told of later. An archived conversation stays in lists with archived true, until its next entry.",
 	}, s.httpSettings)
 	s.memberRoutes(api)
 	s.actionRoutes(api)
+	s.blockRoutes(api)
 }
 
 type listInput struct {

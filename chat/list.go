@@ -73,7 +73,7 @@ func cut(list []Conversation, limit int) ([]Conversation, string) {
 }
 
 // A conversation as a member sees it: `page` chooses conversations and who looks at them,
-// the rest is looked up for those alone. Unread counts the messages of others after the
+// the rest is looked up for those alone. $2: members are asked to accept conversations. Unread counts the messages of others after the
 // read mark and after the viewer became a member, but for deleted ones; whom one mentions is what
 // it says by now, itself or in the last of its edits, which come after it and so after the mark.
 // Sending implies reading: a message of the viewer's own counts as the mark, because a crash may
@@ -82,7 +82,7 @@ func cut(list []Conversation, limit int) ([]Conversation, string) {
 // lost.
 const (
 	pageColumns = `
-SELECT m.user_id, m.role, m.from_seq, m.joined_seq, m.notify, m.muted_until,
+SELECT m.user_id, m.role, m.from_seq, m.joined_seq, m.notify, m.muted_until, m.blocked, m.accepted, m.archived_seq,
        c.id, c.kind, coalesce(c.title, '') AS title, c.share_history, c.last_seq, c.last_entry_at
 FROM members m CROSS JOIN LATERAL (
     SELECT * FROM conversations k WHERE k.id = m.conversation_id OFFSET 0) c -- looked up one by one: a hash join would read everybody's
@@ -92,6 +92,7 @@ WHERE m.until_seq IS NULL `
 SELECT v.user_id, v.id, v.kind, v.title, v.role, v.share_history, v.last_seq, v.last_entry_at,
        greatest(w.delivered_seq, w.read_seq, since.own_seq, 0), greatest(w.read_seq, since.own_seq, 0),
        v.notify, CASE WHEN v.muted_until > now() THEN least(v.muted_until, '9999-12-31 23:59:59+00') END,
+       v.blocked, v.accepted OR NOT $2, coalesce(v.archived_seq >= v.last_seq, false),
        coalesce(p.delivered, (SELECT d.seq FROM delivered_to_all d WHERE d.conversation_id = v.id), 0), coalesce(p.read, 0),
        u.messages, u.mentions,
        (SELECT count(*) FROM members a WHERE a.conversation_id = v.id AND a.until_seq IS NULL),
@@ -104,12 +105,13 @@ SELECT v.user_id, v.id, v.kind, v.title, v.role, v.share_history, v.last_seq, v.
 FROM page v
 LEFT JOIN receipts w ON w.conversation_id = v.id AND w.user_id = v.user_id
 LEFT JOIN LATERAL (
-    SELECT z.delivered_seq AS delivered, CASE WHEN them.read_receipts AND me.read_receipts THEN z.read_seq END AS read
+    SELECT z.delivered_seq AS delivered,
+           CASE WHEN them.read_receipts AND me.read_receipts AND (y.accepted OR NOT $2) THEN z.read_seq END AS read
     FROM members y
     JOIN users them ON them.id = y.user_id
     JOIN users me ON me.id = v.user_id
     LEFT JOIN receipts z ON z.conversation_id = y.conversation_id AND z.user_id = y.user_id
-    WHERE y.conversation_id = v.id AND y.user_id <> v.user_id LIMIT 1) p ON v.kind = 'direct'
+    WHERE y.conversation_id = v.id AND y.user_id <> v.user_id LIMIT 1) p ON v.kind = 'direct' AND NOT v.blocked
 CROSS JOIN LATERAL (SELECT greatest(w.read_seq, v.joined_seq) AS seq) mark
 CROSS JOIN LATERAL (
     SELECT count(*) FILTER (WHERE n.sender_id <> v.user_id AND n.body IS NOT NULL) AS messages,
@@ -154,14 +156,14 @@ ORDER BY v.last_entry_at DESC, v.id DESC`
 
 	selectConversationPage = `WITH page AS MATERIALIZED (` + pageColumns + `
   AND NOT (m.hidden_until_message AND c.last_seq = 1)
-  AND m.user_id = $2 AND (c.last_entry_at, c.id) < ($3, $4) ORDER BY c.last_entry_at DESC, c.id DESC LIMIT $5)` + faceOf
+  AND m.user_id = $3 AND (c.last_entry_at, c.id) < ($4, $5) ORDER BY c.last_entry_at DESC, c.id DESC LIMIT $6)` + faceOf
 
 	// For one person, of several conversations; and of one, for several people.
 	selectConversations = `WITH page AS MATERIALIZED (` + pageColumns + `
-  AND m.user_id = $2 AND m.conversation_id = ANY($3::uuid[]))` + faceOf
+  AND m.user_id = $3 AND m.conversation_id = ANY($4::uuid[]))` + faceOf
 	selectFaces = `WITH page AS MATERIALIZED (` + pageColumns + `
   AND NOT (m.hidden_until_message AND c.last_seq = 1)
-  AND m.conversation_id = $2 AND m.user_id = ANY($3::uuid[]))` + faceOf
+  AND m.conversation_id = $3 AND m.user_id = ANY($4::uuid[]))` + faceOf
 )
 
 func (q queries) conversationPage(ctx context.Context, me accounts.UserID, after cursor, limit int) ([]Conversation, error) {
@@ -177,7 +179,7 @@ func (q queries) conversationFor(ctx context.Context, id ConversationID, users [
 }
 
 func (q queries) faces(ctx context.Context, sql string, args ...any) ([]Conversation, error) {
-	rows, err := q.db.Query(ctx, sql, append([]any{shownMembers}, args...)...)
+	rows, err := q.db.Query(ctx, sql, append([]any{shownMembers, q.acceptance}, args...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -187,7 +189,8 @@ func (q queries) faces(ctx context.Context, sql string, args ...any) ([]Conversa
 func scanConversation(row pgx.CollectableRow) (Conversation, error) {
 	var c Conversation
 	last, err := ScanMessage(prefixed{row, []any{&c.user, &c.ID, &c.Kind, &c.Title, &c.Role, &c.ShareHistory, &c.LastSeq, &c.LastEntryAt,
-		&c.DeliveredSeq, &c.ReadSeq, &c.Notify, &c.MutedUntil, &c.OthersDeliveredSeq, &c.OthersReadSeq, &c.Unread, &c.Mentions, &c.MemberCount, &c.Members}})
+		&c.DeliveredSeq, &c.ReadSeq, &c.Notify, &c.MutedUntil,
+		&c.Blocked, &c.Accepted, &c.Archived, &c.OthersDeliveredSeq, &c.OthersReadSeq, &c.Unread, &c.Mentions, &c.MemberCount, &c.Members}})
 	if err != nil {
 		return Conversation{}, err
 	}

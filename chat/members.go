@@ -51,7 +51,8 @@ func (s *Service) Members(ctx context.Context, me accounts.UserID, id Conversati
 
 // AddMembers adds people to a group, all of them or none, and gives those named as they are
 // then. Who is in it already stays as they are. For owners and admins. Errors: ErrNotMember,
-// ErrNoUser, and the codes forbidden, too_large and rate_limited.
+// ErrNoUser, and the codes forbidden (also where a user may not be added), too_large and
+// rate_limited.
 func (s *Service) AddMembers(ctx context.Context, me accounts.UserID, id ConversationID, users []accounts.UserID) ([]Member, error) {
 	var members []Member
 	err := s.change(ctx, id, me, func(ctx context.Context, c *change) error {
@@ -76,6 +77,9 @@ func (s *Service) AddMembers(ctx context.Context, me accounts.UserID, id Convers
 			return err
 		}
 		if err := c.areActive(ctx, added...); err != nil {
+			return err
+		}
+		if err := s.checkAdds(ctx, c.queries, me, "user_ids", users, added); err != nil {
 			return err
 		}
 		if err := c.admit(ctx, added); err != nil {

@@ -13,7 +13,13 @@ import (
 	"parley/store"
 )
 
-type queries struct{ db store.Querier }
+type queries struct {
+	db         store.Querier
+	acceptance bool // members are asked to accept direct conversations
+}
+
+// in gives the same queries in a transaction.
+func (q queries) in(tx store.Querier) queries { return queries{tx, q.acceptance} }
 
 // lockConversations takes the row locks of a batch, in the order of id: two writers,
 // also of two replicas, then never wait for each other in a circle.
@@ -25,6 +31,7 @@ SELECT id FROM conversations WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE`
 // own: in READ COMMITTED it then sees everything that was committed before the locks
 // were had, so that numbering and finding known client_ids are safe. Of those mentioned,
 // the members are kept. The text of a deleted message is gone and cannot be compared.
+// Where a member writes who was only asked, the message accepts the conversation.
 //
 // The look-ups are scalar subqueries and a LATERAL with LIMIT: the planner can turn
 // neither into a join that reads a whole table.
@@ -33,8 +40,8 @@ WITH input AS MATERIALIZED (
     SELECT i.*, k.seq AS known_seq, k.created_at AS known_at,
            k.sender_id = i.sender_id AND k.kind = 'message' AND (k.body = i.body OR k.body IS NULL)
                AND k.reply_to IS NOT DISTINCT FROM nullif(i.reply_to, 0) AS same,
-           (SELECT NOT m.closed FROM members m
-             WHERE m.conversation_id = i.conversation_id AND m.user_id = i.sender_id AND m.until_seq IS NULL) AS is_member
+           (SELECT CASE WHEN m.closed THEN 'closed' WHEN m.blocked THEN 'blocked' WHEN m.accepted THEN 'accepted' ELSE 'asked' END FROM members m
+             WHERE m.conversation_id = i.conversation_id AND m.user_id = i.sender_id AND m.until_seq IS NULL) AS membership
     FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::bigint[], $6::text[])
          WITH ORDINALITY AS i(conversation_id, sender_id, client_id, body, reply_to, mentions, ord)
     LEFT JOIN LATERAL (
@@ -49,7 +56,7 @@ WITH input AS MATERIALIZED (
                                 AND m.user_id = x.id::uuid AND m.until_seq IS NULL)
                HAVING count(*) > 0) END AS detail
     FROM input i
-    WHERE i.known_seq IS NULL AND i.is_member
+    WHERE i.known_seq IS NULL AND i.membership IN ('accepted', 'asked')
       AND (i.reply_to = 0 OR (SELECT true FROM entries a, (SELECT i.sender_id AS user_id) v
                               WHERE a.conversation_id = i.conversation_id AND a.seq = i.reply_to AND a.kind = 'message'
                                 AND ` + Readable + `))
@@ -64,16 +71,22 @@ WITH input AS MATERIALIZED (
     INSERT INTO entries (conversation_id, seq, kind, sender_id, client_id, created_at, body, reply_to, detail)
     SELECT conversation_id, seq, 'message', sender_id, client_id, statement_timestamp(), body, nullif(reply_to, 0), detail
     FROM placed
+), accepting AS (
+    UPDATE members m SET accepted = true
+    WHERE m.conversation_id = ANY(ARRAY(SELECT conversation_id FROM placed WHERE membership = 'asked'))
+      AND m.user_id = ANY(ARRAY(SELECT sender_id FROM placed WHERE membership = 'asked')) AND m.until_seq IS NULL
+      AND EXISTS (SELECT FROM placed p WHERE p.conversation_id = m.conversation_id AND p.sender_id = m.user_id AND p.membership = 'asked')
 )
-SELECT ord, 0 AS outcome, seq, statement_timestamp(), detail FROM placed
+SELECT ord, 0 AS outcome, seq, statement_timestamp(), detail, membership = 'asked' FROM placed
 UNION ALL
 SELECT i.ord,
        CASE WHEN i.same THEN 1
-            WHEN i.is_member IS NULL THEN 2
-            WHEN NOT i.is_member THEN 10
+            WHEN i.membership IS NULL THEN 2
+            WHEN i.membership = 'closed' THEN 10
             WHEN i.known_seq IS NOT NULL THEN 3
+            WHEN i.membership = 'blocked' THEN 11
             ELSE 4 END,
-       coalesce(i.known_seq, 0), coalesce(i.known_at, statement_timestamp()), NULL
+       coalesce(i.known_seq, 0), coalesce(i.known_at, statement_timestamp()), NULL, false
 FROM input i WHERE NOT EXISTS (SELECT 1 FROM placed p WHERE p.ord = i.ord)`
 
 // outcome is what became of a message, as appendMessages says it, or of an action, as
@@ -92,11 +105,13 @@ const (
 	tooMany              // reactions of this person to this message
 	tooOften             // this person did something to this message
 	isClosed             // the direct conversation: the other side was deleted
+	blocked              // one side of the direct conversation blocks the other
 )
 
 var outcomes = map[outcome]*problem.Error{
 	notMember: ErrNotMember, clientIDUsed: ErrClientID, noReplied: ErrNoReplied,
 	noMessage: ErrNoMessage, notAllowed: ErrNotAllowed, wasDeleted: ErrDeleted, tooMany: errTooManyReactions, tooOften: errTooOften, isClosed: errClosed,
+	blocked: errBlocked,
 }
 
 // err is what the sender is told; nil for what is in the log.
@@ -115,6 +130,7 @@ type result struct {
 	seq     Seq
 	at      time.Time
 	detail  *Detail // as it was stored; nil for most
+	accepts bool    // the sender accepted the conversation by it
 }
 
 // append stores a batch in one round trip and one transaction. It returns after the
@@ -159,7 +175,7 @@ func (q queries) append(ctx context.Context, batch []*pending, results []result)
 			ord int64
 			r   result
 		)
-		if err := rows.Scan(&ord, &r.outcome, &r.seq, &r.at, &r.detail); err != nil {
+		if err := rows.Scan(&ord, &r.outcome, &r.seq, &r.at, &r.detail, &r.accepts); err != nil {
 			return results, fmt.Errorf("read an appended message: %w", err)
 		}
 		results[ord-1] = r

@@ -12,7 +12,8 @@ import (
 // appendMessages it runs after lockConversations, in the same transaction and as a statement
 // of its own. `last` is what was done in the same respect before: the edit that gave the
 // message its text, or what this person did with this emoji. A deletion erases the text, and
-// that of every edit; the rows go when PostgreSQL vacuums them away.
+// that of every edit; the rows go when PostgreSQL vacuums them away. Where one side blocks the
+// other, both still delete messages of their own and take reactions back.
 //
 // Emoji are compared without style characters (U+FE0E, U+FE0F): $6 is canonical, but earlier
 // versions stored any form, and entries never change.
@@ -20,7 +21,7 @@ const actOnMessage = `
 WITH viewer AS MATERIALIZED (
     SELECT $2::uuid AS user_id
 ), me AS MATERIALIZED (
-    SELECT m.role, m.closed, c.kind FROM members m JOIN conversations c ON c.id = m.conversation_id
+    SELECT m.role, m.closed, m.blocked, c.kind FROM members m JOIN conversations c ON c.id = m.conversation_id
     WHERE m.conversation_id = $1 AND m.user_id = $2 AND m.until_seq IS NULL
 ), target AS MATERIALIZED (
     SELECT a.seq, a.sender_id, a.body, a.detail, a.created_at FROM entries a, viewer v
@@ -52,6 +53,7 @@ WITH viewer AS MATERIALIZED (
                WHEN k.same THEN 1
                WHEN me.role IS NULL THEN 2
                WHEN k.seq IS NOT NULL THEN 3
+               WHEN me.blocked AND $4 IN ('edit', 'reaction_added') THEN 11
                WHEN t.seq IS NULL THEN 5
                WHEN t.sender_id <> $2 AND ($4 = 'edit'
                     OR $4 = 'delete' AND NOT (me.kind = 'group' AND me.role IN ('owner', 'admin'))) THEN 6

@@ -10,18 +10,23 @@ import (
 )
 
 const selectDirect = `
-SELECT c.id, c.last_seq = 1 AND EXISTS (
-    SELECT FROM members m WHERE m.conversation_id = c.id AND m.user_id = $1 AND m.hidden_until_message)
-FROM conversations c
+SELECT c.id, c.last_seq = 1 AND m.hidden_until_message, m.accepted, m.blocked
+FROM conversations c JOIN members m ON m.conversation_id = c.id AND m.user_id = $1 AND m.until_seq IS NULL
 WHERE c.kind = 'direct' AND c.direct_low = least($1::uuid, $2::uuid) AND c.direct_high = greatest($1::uuid, $2::uuid)`
 
-// direct finds the conversation of two users, and whether it is hidden from the first.
-func (q queries) direct(ctx context.Context, me, other accounts.UserID) (id ConversationID, found, hidden bool, err error) {
-	err = q.db.QueryRow(ctx, selectDirect, me, other).Scan(&id, &hidden)
+// direct is the direct conversation of a user with another one.
+type direct struct {
+	id                        ConversationID
+	hidden, accepted, blocked bool // for the user
+}
+
+// direct finds the conversation of two users, as it is for the first.
+func (q queries) direct(ctx context.Context, me, other accounts.UserID) (d direct, found bool, err error) {
+	err = q.db.QueryRow(ctx, selectDirect, me, other).Scan(&d.id, &d.hidden, &d.accepted, &d.blocked)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return id, false, false, nil
+		return d, false, nil
 	}
-	return id, err == nil, hidden, err
+	return d, err == nil, err
 }
 
 const insertDirect = `
@@ -38,10 +43,11 @@ func (q queries) insertDirect(ctx context.Context, id ConversationID, me, other 
 
 // revealMembership moves added_at, so that other replicas find the membership by their sweep.
 const revealMembership = `
-UPDATE members SET hidden_until_message = false, added_at = now()
-WHERE conversation_id = $1 AND user_id = $2 AND until_seq IS NULL AND hidden_until_message`
+UPDATE members SET hidden_until_message = false, accepted = true, added_at = now()
+WHERE conversation_id = $1 AND user_id = $2 AND until_seq IS NULL AND hidden_until_message AND NOT blocked`
 
-// reveal shows a direct conversation to the member whom it was hidden from.
+// reveal shows a direct conversation to the member whom it was hidden from, and who thereby
+// accepts it.
 func (q queries) reveal(ctx context.Context, id ConversationID, user accounts.UserID) error {
 	_, err := q.db.Exec(ctx, revealMembership, id, user)
 	return err

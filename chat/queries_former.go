@@ -29,7 +29,7 @@ SELECT v.user_id, v.id, 'group',
        coalesce(v.until_title, (SELECT b.detail ->> 'title' FROM entries b WHERE b.conversation_id = v.id AND b.seq = 1), ''),
        '', false, v.until_seq, v.ended_at,
        least(greatest(w.delivered_seq, w.read_seq, 0), v.until_seq), least(coalesce(w.read_seq, 0), v.until_seq),
-       v.notify, NULL::timestamptz, 0::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint, '[]'::json,
+       v.notify, NULL::timestamptz, false, true, false, 0::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint, '[]'::json,
        ` + MessageColumns + `
 FROM page v
 LEFT JOIN receipts w ON w.conversation_id = v.id AND w.user_id = v.user_id

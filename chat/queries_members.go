@@ -94,15 +94,15 @@ func (q queries) lock(ctx context.Context, id ConversationID, user accounts.User
 }
 
 const insertMembers = `
-INSERT INTO members (conversation_id, user_id, role, joined_seq, from_seq, hidden_until_message)
-SELECT $1, i.user_id, i.role, $4 + i.step, coalesce(nullif($5::bigint, 0), $4 + i.step), i.user_id = $6
+INSERT INTO members (conversation_id, user_id, role, joined_seq, from_seq, hidden_until_message, accepted)
+SELECT $1, i.user_id, i.role, $4 + i.step, coalesce(nullif($5::bigint, 0), $4 + i.step), i.user_id = $6, i.user_id <> $6
 FROM (SELECT u.user_id, u.role, CASE WHEN $4 = 1 THEN 0 ELSE u.ord - 1 END AS step
       FROM unnest($2::uuid[], $3::text[]) WITH ORDINALITY AS u(user_id, role, ord)) i`
 
 // insertMembers adds people: the first ones of a conversation all by the entry 1, and those
 // of a group, whose entries begin at joined, by one each. They may read from the seq from on,
 // or with 0 from their own entry. From the user hidden, if any, the conversation is hidden until
-// its first message.
+// its first message; that user has yet to accept it.
 func (q queries) insertMembers(ctx context.Context, id ConversationID, users []accounts.UserID, roles []MemberRole, joined, from Seq, hidden accounts.UserID) error {
 	_, err := q.db.Exec(ctx, insertMembers, id, users, roles, joined, from, hidden)
 	return err
@@ -215,7 +215,9 @@ SET notify = coalesce($3, notify),
                        WHEN $5::timestamptz > now() THEN $5
                        WHEN NOT $4 AND m.muted_until > now() THEN m.muted_until
                        WHEN m.muted_until > now() OR $3 <> 'none' AND m.notify <> 'all' AND m.notify <> $3 THEN now()
-                       ELSE m.muted_until END
+                       ELSE m.muted_until END,
+    archived_seq = CASE WHEN $7::boolean THEN (SELECT c.last_seq FROM conversations c WHERE c.id = $1)
+                        WHEN $7 IS NULL THEN m.archived_seq END
 WHERE conversation_id = $1 AND user_id = $2 AND until_seq IS NULL`
 
 // updateSettings says whether the user is a member.
@@ -228,6 +230,6 @@ func (q queries) updateSettings(ctx context.Context, user accounts.UserID, id Co
 	if s.Mute != nil {
 		length = s.Mute.For
 	}
-	tag, err := q.db.Exec(ctx, updateSettings, id, user, s.Notify, s.Mute != nil, until, length)
+	tag, err := q.db.Exec(ctx, updateSettings, id, user, s.Notify, s.Mute != nil, until, length, s.Archived)
 	return tag.RowsAffected() == 1, err
 }

@@ -69,16 +69,17 @@ func (s *Service) reveal(ctx context.Context, m mine) error {
 }
 
 // Includes refuses a connection that may not act in a conversation: ErrNotMember. It may if it is
-// in it, or if its user is a member whom the entry that lets them in has yet to reach.
+// in it, or if its user is a member whom the entry that lets them in has yet to reach. A member
+// whom the conversation is hidden from may not.
 func Includes(ctx context.Context, db store.Querier, in *hub.Topics[ConversationID], id ConversationID, c *hub.Conn) error {
 	if in.Has(id, c) {
 		return nil
 	}
-	found, err := queries{db}.memberships(ctx, accounts.UserID(c.UserID), []ConversationID{id})
+	found, err := queries{db: db}.memberships(ctx, accounts.UserID(c.UserID), []ConversationID{id})
 	switch {
 	case err != nil:
 		return fmt.Errorf("find a membership: %w", err)
-	case len(found) == 0:
+	case len(found) == 0, found[0].hidden:
 		return ErrNotMember
 	}
 	return nil

@@ -25,10 +25,12 @@ const (
 	NotifyNone     Notify = "none"
 )
 
-// Settings is what to change of how somebody is told of a conversation; nil leaves it.
+// Settings is what a member changes of a conversation for themselves; nil leaves it.
 type Settings struct {
 	Notify *Notify
 	Mute   *Mute
+	// Archived puts the conversation away until its next entry, or brings it back.
+	Archived *bool
 }
 
 // Mute is how long the user gets no notifications: until a time, or, by PostgreSQL's clock, for
@@ -45,7 +47,7 @@ const (
 )
 
 var (
-	errNoSettings = settingsError("notify", "Send notify, muted_until or mute_for_s.")
+	errNoSettings = settingsError("notify", "Send notify, muted_until, mute_for_s or archived.")
 	errMuteTwice  = settingsError("mute_for_s", "Send either mute_for_s or muted_until, not both.")
 )
 
@@ -69,10 +71,10 @@ func (m Mute) check() error {
 	return nil
 }
 
-// UpdateSettings changes how the user is told of a conversation, and shows it to their
+// UpdateSettings changes a conversation's settings of the user, and shows it to their
 // connections. Errors: ErrNotMember, and the code invalid.
 func (s *Service) UpdateSettings(ctx context.Context, me accounts.UserID, id ConversationID, c Settings) (Conversation, error) {
-	if c.Notify == nil && c.Mute == nil {
+	if c.Notify == nil && c.Mute == nil && c.Archived == nil {
 		return Conversation{}, errNoSettings
 	}
 	if c.Mute != nil {
@@ -117,6 +119,7 @@ type settingsInput struct {
 	Body struct {
 		Notify     *Notify    `json:"notify,omitempty" enum:"all,mentions,none"`
 		MutedUntil maybeUntil `json:"muted_until,omitempty" doc:"null ends a mute"`
+		Archived   *bool      `json:"archived,omitempty" doc:"true puts the conversation away until its next entry, false brings it back"`
 		MuteForS   *int       `json:"mute_for_s,omitempty" minimum:"60" maximum:"31622400" doc:"Mutes for so many seconds, by the server's clock; instead of muted_until"`
 	}
 }
@@ -152,6 +155,6 @@ func (s *Service) httpSettings(ctx context.Context, in *settingsInput) (*convers
 		}
 		mute = &Mute{For: time.Duration(*in.Body.MuteForS) * time.Second}
 	}
-	c, err := s.UpdateSettings(ctx, accounts.Caller(ctx).UserID, in.ID, Settings{Notify: in.Body.Notify, Mute: mute})
+	c, err := s.UpdateSettings(ctx, accounts.Caller(ctx).UserID, in.ID, Settings{Notify: in.Body.Notify, Mute: mute, Archived: in.Body.Archived})
 	return &conversationOutput{c}, err
 }

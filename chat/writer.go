@@ -389,6 +389,9 @@ func (w *writer) settle(batch []*pending) {
 		p.answer(sent, nil)
 		s.gates.deliver(e, frame)
 		s.sent(p, r.seq)
+		if r.accepts {
+			s.errand(func(ctx context.Context) { s.showAccepted(ctx, mine{p.SenderID, p.ConversationID}) })
+		}
 	}
 }
 
