@@ -161,16 +161,20 @@ func newApp(ctx context.Context, cfg *config, db *store.DB, log *slog.Logger) (*
 		},
 		OnMemberLeft: func(id chat.ConversationID) { a.receipts.MembersChanged(id) },
 		OnLimit:      func(name string, user accounts.UserID) { a.limitHit(name)(user) },
-		Failures:     db.Failures(),
+		Acceptance:   cfg.Presence == "accepted", GroupAdds: chat.GroupAdds(cfg.GroupAdds),
+		OnAcquaintanceChanged: func(one, other accounts.UserID) { a.presence.AcquaintanceChanged(one, other) },
+		Failures:              db.Failures(),
 	})
 	a.receipts = receipts.New(receipts.Config{
-		DB: db, Bus: a.bus, Logger: log, ByConversation: a.chat.ByConversation(), ByUser: a.chat.ByUser(), Failures: db.Failures(),
+		Acceptance: cfg.Presence == "accepted",
+		DB:         db, Bus: a.bus, Logger: log, ByConversation: a.chat.ByConversation(), ByUser: a.chat.ByUser(), Failures: db.Failures(),
 	})
 	if limits {
 		a.reads = a.newReads()
 	}
 	a.presence = presence.New(presence.Config{
-		Reads: a.reads, DB: db, Bus: a.bus, Hub: a.hub, Logger: log, ByConversation: a.chat.ByConversation(), ByUser: a.chat.ByUser(), Failures: db.Failures(),
+		Acceptance: cfg.Presence == "accepted",
+		Reads:      a.reads, DB: db, Bus: a.bus, Hub: a.hub, Logger: log, ByConversation: a.chat.ByConversation(), ByUser: a.chat.ByUser(), Failures: db.Failures(),
 	})
 	a.push, err = push.New(ctx, push.Config{
 		DB: db, Logger: log, PublicURL: a.web.PublicURL, Generic: cfg.PushContent == "generic", AllowPrivate: cfg.PushAllowPrivate,

@@ -30,6 +30,8 @@ type config struct {
 	DatabaseURL    string   `env:"DATABASE_URL" secret:"" placeholder:"URL" help:"A PostgreSQL (15 or later) of your own instead of the built-in one."`
 	BaseURL        string   `env:"PARLEY_BASE_URL" placeholder:"URL" help:"Address people reach the server at, also with a path. Default: whatever they use."`
 	Signup         string   `env:"PARLEY_SIGNUP" enum:"invite,open,closed" default:"invite" help:"Who may sign up: invite, open or closed."`
+	Presence       string   `env:"PARLEY_PRESENCE" enum:"members,accepted," default:"" help:"Who sees when a user is online: members (of any shared conversation), or accepted (in direct conversations, only once the user wrote or accepted). Default: accepted where signup is open, else members."`
+	GroupAdds      string   `env:"PARLEY_GROUP_ADDS" enum:"anyone,contacts,admins" default:"anyone" help:"Who may add a user to a group: anyone, contacts (whose direct conversation the user accepted), or admins of the server."`
 	MembersInvite  bool     `env:"PARLEY_MEMBERS_INVITE" help:"Let everybody invite, not only admins."`
 	GroupLimit     int      `env:"PARLEY_GROUP_LIMIT" placeholder:"N" help:"Members that a group may have, 2 to 500. Default 500."`
 	AuditDays      int      `env:"PARLEY_AUDIT_DAYS" placeholder:"N" help:"How many days security events are kept, 1 to 3650. Default 180."`
@@ -88,6 +90,12 @@ func (c *config) check() error {
 	}
 	if c.SessionLifetime != 0 && c.SessionLifetime < time.Hour {
 		return fmt.Errorf("the session lifetime is at least 1h, not %v", c.SessionLifetime)
+	}
+	if c.Presence == "" {
+		c.Presence = "members"
+		if c.Signup == "open" {
+			c.Presence = "accepted"
+		}
 	}
 	if c.Listen == "" {
 		c.Listen = ":8080"

@@ -22,7 +22,7 @@ type world struct {
 	conversation                string
 	group                       string // of ann, its owner, and ben and eve; carl was in it
 	doomed, liked               int64  // messages of ann's in it that may change
-	eve                         person
+	eve, fay                    person // fay is in no conversation
 	invite                      string // of the admin
 	bensSession, bensDevice     string
 }
@@ -49,7 +49,7 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	s.send(w.ann, w.conversation, late)
-	w.eve = s.person("eve", accounts.RoleMember)
+	w.eve, w.fay = s.person("eve", accounts.RoleMember), s.person("fay", accounts.RoleMember)
 	var group struct{ ID string }
 	s.must(w.ann, "POST", "/conversations", fmt.Sprintf(`{"kind":"group","title":"Group","member_ids":[%q,%q,%q]}`, w.ben.id, w.carl.id, w.eve.id), &group)
 	w.group = group.ID
@@ -166,6 +166,11 @@ var routes = map[string]row{
 	"POST /invites/check": {want: all("ok"), body: text(`{"invite":"AAAAAAAAAAAAAAAAAAAAAA"}`)},
 	"DELETE /invites/{id}": {want: adminsOnly, // the admin comes last, and it is gone then
 		path: textf("/invites/%s", func(w *world) string { return w.invite })},
+
+	"GET /blocks":                        {want: signedIn}, // one's own
+	"PUT /users/{id}/block":              {want: signedIn, path: textf("/users/%s/block", func(w *world) string { return w.fay.id.String() })},
+	"DELETE /users/{id}/block":           {want: signedIn, path: textf("/users/%s/block", func(w *world) string { return w.fay.id.String() })},
+	"PUT /conversations/{id}/acceptance": {want: membersOnly, path: textf("/conversations/%s/acceptance", conversation)},
 
 	"GET /conversations":                {want: signedIn}, // one's own
 	"POST /conversations":               {want: signedIn, body: textf(`{"kind":"direct","user_id":"%s"}`, ben)},

@@ -36,6 +36,9 @@ type Config struct {
 	Logger         *slog.Logger
 	ByConversation *hub.Topics[chat.ConversationID]
 	ByUser         *hub.Topics[accounts.UserID]
+	// Acceptance shows the presence of a member of a direct conversation only once that member
+	// accepted it.
+	Acceptance bool
 	// Reads bounds what each user reads at a time; nil: nothing does.
 	Reads *budget.Turns[accounts.UserID]
 	// Failures counts panics and events that cannot be encoded.
@@ -47,7 +50,8 @@ type Service struct {
 	cfg      Config
 	q        queries
 	changes  *store.Topic[accounts.UserID, struct{}] // to and from the other replicas: who came or left
-	typists  *store.Topic[Typing, struct{}]          // who is typing
+	typists  *store.Topic[Typing, unseen]            // who is typing
+	pairs    *store.Topic[pair, struct{}]            // users who may see each other no more, or from now on
 	watchers *hub.Topics[accounts.UserID]            // the connections that watch somebody
 	showing  *hub.Topics[shown]
 	wake     chan struct{} // holds one when there is something to write or to tell
@@ -55,10 +59,11 @@ type Service struct {
 	telling   sync.Mutex         // held while events, or an answer, are put into outboxes; guards overtaken
 	overtaken map[*hub.Conn]bool // of connections that wait for an answer: whether an event came first
 
-	mu     sync.Mutex // guards what follows
-	here   map[accounts.UserID]*person
-	untold map[accounts.UserID]struct{} // whose watchers are to be told how they are now
-	typing map[Typing]time.Time         // when somebody was last said to be typing
+	mu      sync.Mutex // guards what follows
+	here    map[accounts.UserID]*person
+	untold  map[accounts.UserID]struct{} // whose watchers are to be told how they are now
+	doubted map[watch]struct{}           // watches that may have ended, or begun
+	typing  map[Typing]time.Time         // when somebody was last said to be typing
 }
 
 // person is somebody with a connection here, or with one until just now.
@@ -108,9 +113,10 @@ const (
 // Config, so that a connection that arrives is in them.
 func New(cfg Config) *Service {
 	s := &Service{
-		cfg: cfg, q: queries{cfg.DB, uuid.New()}, wake: make(chan struct{}, 1),
+		cfg: cfg, q: queries{cfg.DB, uuid.New(), cfg.Acceptance}, wake: make(chan struct{}, 1),
 		watchers: hub.NewTopics[accounts.UserID](cfg.Hub), showing: hub.NewTopics[shown](cfg.Hub), overtaken: make(map[*hub.Conn]bool),
 		here: make(map[accounts.UserID]*person), untold: make(map[accounts.UserID]struct{}), typing: make(map[Typing]time.Time),
+		doubted: make(map[watch]struct{}),
 	}
 	s.changes = store.NewTopic(cfg.Bus, "presence", store.Same, func(user accounts.UserID, _ struct{}) {
 		if s.watchers.Any(user) {
@@ -118,7 +124,8 @@ func New(cfg Config) *Service {
 			s.rouse()
 		}
 	})
-	s.typists = store.NewTopic(cfg.Bus, "typing", store.Same, func(t Typing, _ struct{}) { s.tellTyping(t) }).Fleeting()
+	s.typists = store.NewTopic(cfg.Bus, "typing", func(_, u unseen) unseen { return u }, s.tellTyping).Fleeting()
+	s.pairs = store.NewTopic(cfg.Bus, "acquaintance", store.Same, func(p pair, _ struct{}) { s.recheck(p) })
 	cfg.Bus.OnMissed(func(time.Time) {
 		s.noteChanged(s.watchers.AllKeys()...)
 		s.rouse()
@@ -332,13 +339,16 @@ func (s *Service) noteChanged(users ...accounts.UserID) {
 // fails is told the next time.
 func (s *Service) tell(ctx context.Context) error {
 	s.mu.Lock()
-	untold := s.untold
-	s.untold = make(map[accounts.UserID]struct{})
+	untold, doubted := s.untold, s.doubted
+	s.untold, s.doubted = make(map[accounts.UserID]struct{}), make(map[watch]struct{})
 	s.mu.Unlock()
 	done := false
 	defer func() {
 		if !done { // failed or panicked
 			s.noteChanged(slices.Collect(maps.Keys(untold))...)
+			s.mu.Lock()
+			maps.Copy(s.doubted, doubted)
+			s.mu.Unlock()
 		}
 	}()
 	watches := make(map[watch][]*hub.Conn)
@@ -348,12 +358,32 @@ func (s *Service) tell(ctx context.Context) error {
 			watches[w] = append(watches[w], c)
 		}
 	}
+	for w := range doubted {
+		if _, isIn := untold[w.watched]; isIn {
+			continue
+		}
+		for _, c := range s.watchers.Conns(w.watched) {
+			if accounts.UserID(c.UserID) == w.watcher {
+				watches[w] = append(watches[w], c)
+			}
+		}
+	}
 	for batch := range slices.Chunk(slices.Collect(maps.Keys(watches)), batchRows) {
 		seen, err := s.q.seenBy(ctx, batch)
 		if err != nil {
 			return fmt.Errorf("find who may know: %w", err)
 		}
 		s.send(seen, watches)
+		for _, v := range seen {
+			delete(doubted, watch{v.watcher, v.UserID})
+		}
+		s.telling.Lock()
+		for _, w := range batch {
+			if _, isDoubted := doubted[w]; isDoubted {
+				s.withdraw(w, watches[w])
+			}
+		}
+		s.telling.Unlock()
 	}
 	done = true
 	return nil
@@ -411,6 +441,9 @@ func (s *Service) leave(ctx context.Context, now time.Time) error {
 // sweep turns the marks of those whose replica is gone into when they were last seen. It also
 // looks whether the marks of this replica are there: the database may have crashed unnoticed.
 func (s *Service) sweep(ctx context.Context) error {
+	if err := s.sweepBlocks(ctx); err != nil {
+		return err
+	}
 	own, expired, err := s.q.expired(ctx)
 	if err != nil {
 		return fmt.Errorf("look for what crashed replicas left: %w", err)

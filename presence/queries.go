@@ -15,6 +15,8 @@ import (
 type queries struct {
 	db      store.Querier
 	replica uuid.UUID // of this process
+
+	acceptance bool // a direct conversation shows the presence of members alone who accepted it
 }
 
 // State is somebody's presence as others may know it.
@@ -24,10 +26,15 @@ type State struct {
 	LastSeen *time.Time      `json:"last_seen" doc:"null while online, where it is hidden, and for who was never here"`
 }
 
-// acquainted says that the people v.user_id and u.id share a conversation that is not hidden
-// from the first, so that it does not reveal who opened it.
-const acquainted = `EXISTS (
-    SELECT FROM members a JOIN members b ON b.conversation_id = a.conversation_id AND b.user_id = u.id AND b.until_seq IS NULL
+// unblocked says that of the users v.user_id and u.id neither blocks the other: two look-ups.
+const unblocked = `(SELECT true FROM blocks k WHERE k.user_id = v.user_id AND k.blocked_id = u.id) IS NULL
+  AND (SELECT true FROM blocks k WHERE k.user_id = u.id AND k.blocked_id = v.user_id) IS NULL`
+
+// acquainted says that v.user_id may see the presence of u.id: they share a conversation that is
+// not hidden from the first, so that it does not reveal who opened it, and that the second
+// accepted ($4: where that is asked for); and neither blocks the other.
+const acquainted = unblocked + ` AND EXISTS (
+    SELECT FROM members a JOIN members b ON b.conversation_id = a.conversation_id AND b.user_id = u.id AND b.until_seq IS NULL AND (b.accepted OR NOT $4)
     WHERE a.user_id = v.user_id AND a.until_seq IS NULL
       AND NOT (a.hidden_until_message AND (SELECT c.last_seq = 1 FROM conversations c WHERE c.id = a.conversation_id)))`
 
@@ -49,24 +56,30 @@ WHERE ` + acquainted + ` OR u.id = v.user_id`
 
 // states gives those of some people whom the user may know of.
 func (q queries) states(ctx context.Context, me accounts.UserID, users []accounts.UserID) ([]State, error) {
-	rows, err := q.db.Query(ctx, selectStates, lease.Seconds(), me, users)
+	rows, err := q.db.Query(ctx, selectStates, lease.Seconds(), me, users, q.acceptance)
 	if err != nil {
 		return nil, err
 	}
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[State])
 }
 
+// selectMembersStates gives a member whose presence the user may not see as if that member were
+// away and hid when they were last seen.
 const selectMembersStates = `
-SELECT ` + stateColumns + `
+SELECT u.id, o.online AND x.shown,
+       CASE WHEN x.shown AND NOT o.online AND (u.show_last_seen OR u.id = v.user_id) THEN greatest(p.last_seen, o.seen) END
 FROM (SELECT $2::uuid AS user_id) v
 JOIN members mine ON mine.conversation_id = $3 AND mine.user_id = v.user_id AND mine.until_seq IS NULL
+ AND NOT (mine.hidden_until_message AND (SELECT c.last_seq = 1 FROM conversations c WHERE c.id = $3))
 JOIN members t ON t.conversation_id = $3 AND t.until_seq IS NULL
 JOIN users u ON u.id = t.user_id` + stateOf + `
+CROSS JOIN LATERAL (SELECT u.id = v.user_id OR (t.accepted OR NOT $4) AND ` + unblocked + ` AS shown) x
 ORDER BY u.username`
 
-// membersStates gives all members of a conversation; nobody to who is not one of them.
+// membersStates gives all members of a conversation; none to a user who is not one of them, or
+// whom it is hidden from.
 func (q queries) membersStates(ctx context.Context, me accounts.UserID, id chat.ConversationID) ([]State, error) {
-	rows, err := q.db.Query(ctx, selectMembersStates, lease.Seconds(), me, id)
+	rows, err := q.db.Query(ctx, selectMembersStates, lease.Seconds(), me, id, q.acceptance)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +107,7 @@ func (q queries) seenBy(ctx context.Context, list []watch) ([]sight, error) {
 	for i, w := range list {
 		watchers[i], watched[i] = w.watcher, w.watched
 	}
-	rows, err := q.db.Query(ctx, selectSeenBy, lease.Seconds(), watchers, watched)
+	rows, err := q.db.Query(ctx, selectSeenBy, lease.Seconds(), watchers, watched, q.acceptance)
 	if err != nil {
 		return nil, err
 	}

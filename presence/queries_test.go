@@ -14,7 +14,7 @@ func TestStatements(t *testing.T) {
 	statements := map[string]string{
 		"deleteSeen":   deleteSeen,
 		"selectStates": selectStates, "selectMembersStates": selectMembersStates, "selectSeenBy": selectSeenBy,
-		"updateOnline": updateOnline, "deleteOnline": deleteOnline, "updateLeaving": updateLeaving, "selectExpired": selectExpired, "deleteExpired": deleteExpired,
+		"selectTyping": selectTyping, "selectRecentBlocks": selectRecentBlocks, "updateOnline": updateOnline, "deleteOnline": deleteOnline, "updateLeaving": updateLeaving, "selectExpired": selectExpired, "deleteExpired": deleteExpired,
 	}
 	storetest.Statements(t, db, statements, "selectExpired")
 	for _, sql := range []string{

@@ -2,11 +2,14 @@ package presence
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"time"
 
 	"parley/accounts"
 	"parley/chat"
 	"parley/hub"
+	"parley/problem"
 )
 
 // typingEvery is how often somebody is said to be typing in one conversation at most. Those
@@ -30,11 +33,39 @@ func (s *Service) frameTyping(ctx context.Context, r *hub.Request) (any, error) 
 		return nil, err
 	}
 	t := Typing{data.ConversationID, accounts.UserID(r.Conn.UserID)}
-	if s.mayType(t, time.Now()) {
-		s.tellTyping(t)
-		s.typists.Tell(t, struct{}{})
+	if !s.mayType(t, time.Now()) {
+		return struct{}{}, nil
+	}
+	who, found, err := s.q.typing(ctx, t)
+	switch {
+	case err != nil:
+		s.forgetTyping(t)
+		return nil, fmt.Errorf("find who may see typing: %w", err)
+	case !found:
+		s.forgetTyping(t)
+		return nil, chat.ErrNotMember
+	case who.blocked:
+		s.forgetTyping(t)
+		return nil, errBlocked
+	case who.shown && len(who.unseen) <= maxUnseen:
+		s.tellTyping(t, unseen{who.unseen})
+		s.typists.Tell(t, unseen{who.unseen})
 	}
 	return struct{}{}, nil
+}
+
+var errBlocked = problem.New(problem.Forbidden, "You cannot write to this person.")
+
+// unseen are users who are not told of somebody's typing.
+type unseen struct {
+	Users []accounts.UserID `json:"x,omitempty"`
+}
+
+// forgetTyping lets what was refused be decided anew the next time.
+func (s *Service) forgetTyping(t Typing) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.typing, t)
 }
 
 func (s *Service) mayType(t Typing, now time.Time) bool {
@@ -48,11 +79,12 @@ func (s *Service) mayType(t Typing, now time.Time) bool {
 }
 
 // tellTyping tells the others' connections, but for those that said that they show another
-// conversation, or none.
-func (s *Service) tellTyping(t Typing) {
+// conversation, or none, and of users between whom and the typist is a block.
+func (s *Service) tellTyping(t Typing, not unseen) {
 	var frame []byte
 	for _, c := range s.cfg.ByConversation.Conns(t.ConversationID) {
-		if accounts.UserID(c.UserID) == t.UserID || !s.shows(c, t.ConversationID) {
+		user := accounts.UserID(c.UserID)
+		if user == t.UserID || !s.shows(c, t.ConversationID) || slices.Contains(not.Users, user) {
 			continue
 		}
 		if frame == nil {

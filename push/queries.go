@@ -15,13 +15,14 @@ type queries struct{ db store.Querier }
 
 // What is owed is decided in one place, for the statements that find it and the one that
 // sends: of a conversation of the member m that is not muted, each entry e that is a message
-// of somebody else which they want to be told of; not from before the device d was there, or
+// of another user, whom they do not block, which they want to be told of; not from before the device d was there, or
 // from before a mute ended, and young enough that it still matters.
 const (
 	isTold = `m.notify <> 'none' AND (m.muted_until IS NULL OR m.muted_until <= now())`
 	isOwed = `e.kind = 'message' AND e.body IS NOT NULL AND e.sender_id <> m.user_id
       AND e.created_at > greatest(d.created_at, m.muted_until, now() - interval '7 days')
-      AND (m.notify = 'all' OR e.detail -> 'mentions' ? m.user_id::text)`
+      AND (m.notify = 'all' OR e.detail -> 'mentions' ? m.user_id::text)
+      AND (SELECT true FROM blocks k WHERE k.user_id = m.user_id AND k.blocked_id = e.sender_id) IS NULL`
 )
 
 // marksOf looks up, one by one, how far the member m has the conversation, and what the device

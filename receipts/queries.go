@@ -12,10 +12,13 @@ import (
 	"parley/store"
 )
 
-type queries struct{ db store.Querier }
+type queries struct {
+	db         store.Querier
+	acceptance bool // what was read is told only by members who accepted the direct conversation
+}
 
 // raiseMarks writes a batch of marks: only of members, no further than the
-// conversation reaches, and never back. It returns those that moved ($5: all of them, because
+// conversation reaches, and never back. It returns those that moved ($6: all of them, because
 // they may have moved by an attempt whose answer was lost), with whether something was
 // delivered, the other side of a direct conversation and whether the two tell each other
 // what they have read.
@@ -23,7 +26,7 @@ const raiseMarks = `
 WITH moved AS (
     INSERT INTO receipts AS r (conversation_id, user_id, delivered_seq, read_seq, delivered_at, read_at)
     SELECT c.id, m.user_id, least(i.delivered, c.last_seq), least(i.read, c.last_seq), statement_timestamp(), statement_timestamp()
-    FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[]) WITH ORDINALITY AS i(conversation_id, user_id, delivered, read, ord)
+    FROM unnest($2::uuid[], $3::uuid[], $4::bigint[], $5::bigint[]) WITH ORDINALITY AS i(conversation_id, user_id, delivered, read, ord)
     JOIN conversations c ON c.id = i.conversation_id
     JOIN members m ON m.conversation_id = c.id AND m.user_id = i.user_id AND m.until_seq IS NULL
     ORDER BY i.ord
@@ -34,21 +37,26 @@ WITH moved AS (
            read_seq = greatest(r.read_seq, excluded.read_seq),
            read_before = CASE WHEN excluded.read_seq > r.read_seq THEN r.read_seq ELSE r.read_before END,
            read_at = CASE WHEN excluded.read_seq > r.read_seq THEN excluded.read_at ELSE r.read_at END
-     WHERE excluded.delivered_seq > r.delivered_seq OR excluded.read_seq > r.read_seq OR $5
-    RETURNING conversation_id, user_id, delivered_seq, read_seq, delivered_at = statement_timestamp() OR $5 AS arrived
+     WHERE excluded.delivered_seq > r.delivered_seq OR excluded.read_seq > r.read_seq OR $6
+    RETURNING conversation_id, user_id, delivered_seq, read_seq, delivered_at = statement_timestamp() OR $6 AS arrived
 )
 ` + withPeers + `FROM moved v` + peers
 
 // withPeers and peers are what is told of marks v: the other side of a direct conversation, and
-// whether the two tell each other what they have read. A side that the conversation is hidden from
-// is told nothing of it.
+// whether the two tell each other what they have read: $1, where members are asked to accept, only
+// once this one did. A side that the conversation is hidden from, or that blocks or is blocked, is
+// told nothing of it.
 const (
-	withPeers = `SELECT v.conversation_id, v.user_id, v.delivered_seq, v.read_seq, v.arrived, p.id, u.read_receipts AND p.read_receipts
+	withPeers = `SELECT v.conversation_id, v.user_id, v.delivered_seq, v.read_seq, v.arrived, p.id,
+       u.read_receipts AND p.read_receipts AND (s.accepted OR NOT $1)
 `
 	peers = `
 JOIN conversations c ON c.id = v.conversation_id
 JOIN users u ON u.id = v.user_id
+LEFT JOIN LATERAL (SELECT m.blocked, m.accepted FROM members m
+    WHERE c.kind = 'direct' AND m.conversation_id = c.id AND m.user_id = v.user_id AND m.until_seq IS NULL LIMIT 1) s ON true
 LEFT JOIN users p ON c.kind = 'direct' AND p.id = CASE
+    WHEN s.blocked THEN NULL
     WHEN c.last_seq = 1 AND (
         SELECT bool_or(h.hidden_until_message AND h.user_id <> v.user_id) FROM members h WHERE h.conversation_id = c.id) THEN NULL
     WHEN v.user_id = c.direct_low THEN c.direct_high
@@ -57,8 +65,8 @@ LEFT JOIN users p ON c.kind = 'direct' AND p.id = CASE
 
 // selectMoved gives the marks in some conversations that moved within so many seconds.
 const selectMoved = withPeers + `
-FROM (SELECT *, delivered_at > now() - make_interval(secs => $2) AS arrived FROM receipts
-    WHERE conversation_id = ANY($1::uuid[]) AND greatest(delivered_at, read_at) > now() - make_interval(secs => $2)) v` + peers
+FROM (SELECT *, delivered_at > now() - make_interval(secs => $3) AS arrived FROM receipts
+    WHERE conversation_id = ANY($2::uuid[]) AND greatest(delivered_at, read_at) > now() - make_interval(secs => $3)) v` + peers
 
 // Event is a receipt as clients get it.
 type Event struct {
@@ -156,7 +164,7 @@ func (q queries) raise(ctx context.Context, rows []owner, to map[owner]marks, ag
 	}
 	each := slices.Compact(slices.Clone(conversations))
 	b := &pgx.Batch{}
-	b.Queue(raiseMarks, conversations, users, delivered, read, again).Query(collect(&moved))
+	b.Queue(raiseMarks, q.acceptance, conversations, users, delivered, read, again).Query(collect(&moved))
 	queueLowest(b, each, again, &risen)
 	err = q.db.SendBatch(ctx, b).Close()
 	return moved, risen, err
@@ -186,7 +194,7 @@ func queueLowest(b *pgx.Batch, of []chat.ConversationID, again bool, risen *[]lo
 // movedWithin gives the marks in some conversations that moved within the last while, and what
 // everybody has in the groups among them.
 func (q queries) movedWithin(ctx context.Context, of []chat.ConversationID, d time.Duration) (moved []raised, risen []lowest, err error) {
-	rows, err := q.db.Query(ctx, selectMoved, of, d.Seconds())
+	rows, err := q.db.Query(ctx, selectMoved, q.acceptance, of, d.Seconds())
 	if err == nil {
 		err = collect(&moved)(rows)
 	}
@@ -217,10 +225,11 @@ type Mark struct {
 // selectMarks gives nothing unless the caller is a member who can see the message. It leaves
 // out its author, and who was not there when it was sent.
 const selectMarks = `
-SELECT m.user_id, coalesce(r.delivered_seq >= $3, false),
-       coalesce(r.read_seq >= $3 AND u.read_receipts AND me.read_receipts, false),
-       CASE WHEN r.delivered_seq >= $3 AND r.delivered_before < $3 THEN r.delivered_at END,
-       CASE WHEN r.read_seq >= $3 AND r.read_before < $3 AND u.read_receipts AND me.read_receipts THEN r.read_at END
+SELECT m.user_id, coalesce(r.delivered_seq >= $3 AND NOT m.blocked, false),
+       coalesce(r.read_seq >= $3 AND u.read_receipts AND me.read_receipts AND (m.accepted OR NOT $4) AND NOT m.blocked, false),
+       CASE WHEN r.delivered_seq >= $3 AND r.delivered_before < $3 AND NOT m.blocked THEN r.delivered_at END,
+       CASE WHEN r.read_seq >= $3 AND r.read_before < $3 AND u.read_receipts AND me.read_receipts
+            AND (m.accepted OR NOT $4) AND NOT m.blocked THEN r.read_at END
 FROM (SELECT $2::uuid AS user_id) v
 JOIN users me ON me.id = v.user_id
 JOIN members mine ON mine.conversation_id = $1 AND mine.user_id = v.user_id AND mine.until_seq IS NULL
@@ -232,7 +241,7 @@ LEFT JOIN receipts r ON r.conversation_id = $1 AND r.user_id = m.user_id
 ORDER BY u.username`
 
 func (q queries) marks(ctx context.Context, me accounts.UserID, id chat.ConversationID, seq chat.Seq) ([]Mark, error) {
-	rows, err := q.db.Query(ctx, selectMarks, id, me, seq)
+	rows, err := q.db.Query(ctx, selectMarks, id, me, seq, q.acceptance)
 	if err != nil {
 		return nil, err
 	}

@@ -29,6 +29,8 @@ type Config struct {
 	Logger         *slog.Logger
 	ByConversation *hub.Topics[chat.ConversationID]
 	ByUser         *hub.Topics[accounts.UserID]
+	// Acceptance tells what a member read in a direct conversation only once that member accepted it.
+	Acceptance bool
 	// Failures counts panics and events that cannot be encoded.
 	Failures *failures.Log
 }
@@ -67,7 +69,7 @@ const (
 
 // New makes a Service.
 func New(cfg Config) *Service {
-	s := &Service{cfg: cfg, q: queries{cfg.DB}, wake: make(chan struct{}, 1), pending: make(map[owner]marks)}
+	s := &Service{cfg: cfg, q: queries{cfg.DB, cfg.Acceptance}, wake: make(chan struct{}, 1), pending: make(map[owner]marks)}
 	s.news = store.NewTopic(cfg.Bus, "receipt", told.merge, s.hear)
 	cfg.Bus.OnMissed(s.miss)
 	return s

@@ -76,7 +76,12 @@ func (s *Service) show(e Event, to ...accounts.UserID) {
 				return
 			}
 		}
-		s.cfg.ByUser.Publish(user, frame)
+		for _, c := range s.cfg.ByUser.Conns(user) {
+			// One that is not in it gets the conversation with its marks when it is let in.
+			if s.cfg.ByConversation.Has(e.ConversationID, c) {
+				c.Send(frame)
+			}
+		}
 	}
 }
 
