@@ -211,7 +211,9 @@ func TestGroupAdds(t *testing.T) {
 			t.Parallel()
 			b := setup(t, func(c *Config) { c.GroupAdds = policy })
 			ann, ben, carl, root := b.user("ann"), b.user("ben"), b.user("carl"), b.user("root")
-			b.exec(`UPDATE users SET role = 'admin' WHERE id = $1`, root)
+			if _, err := b.db.Exec(t.Context(), `UPDATE users SET role = 'admin' WHERE id = $1`, root); err != nil {
+				t.Fatal(err)
+			}
 			b.send(ann, b.open(ann, ben), "a request that is not accepted")
 			b.send(carl, b.open(ann, carl), "accepted")
 			for i, c := range []struct{ by, added accounts.UserID }{{ann, ben}, {ann, carl}, {root, ben}} {
