@@ -253,3 +253,17 @@ func TestMigrationOfBlocks(t *testing.T) {
 	}
 	b.send(ben, id, "hello")
 }
+
+func TestBlockedUsersAreListed(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ann, ben, eve := b.user("ann"), b.user("ben"), b.user("eve")
+	b.block(ann, eve)
+	b.block(ann, ben)
+	b.block(ann, ben)
+	b.block(ben, ann)
+	list, err := b.Blocked(t.Context(), ann)
+	if err != nil || len(list) != 2 || list[0].ID != ben || list[1].ID != eve {
+		t.Errorf("%+v, %v", list, err)
+	}
+}

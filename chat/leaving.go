@@ -73,7 +73,7 @@ func (s *Service) closeDirect(ctx context.Context, id ConversationID) error {
 	}
 	defer w.exit()
 	err := s.cfg.DB.Writer().InTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		q := queries{tx}
+		q := s.q.in(tx)
 		if err := q.lockRow(ctx, id); err != nil {
 			return err
 		}
@@ -127,7 +127,7 @@ func (s *Service) eraseNext(ctx context.Context, id ConversationID, user account
 	var entry *Entry
 	err = s.cfg.DB.Writer().InTx(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		done, entry = false, nil
-		q := queries{tx}
+		q := s.q.in(tx)
 		if err := q.lockRow(ctx, id); err != nil {
 			return err
 		}

@@ -99,7 +99,7 @@ func (q queries) eitherBlocks(ctx context.Context, a, b accounts.UserID) (blocke
 }
 
 const selectBlockedUsers = `
-SELECT u.id, u.username, u.display_name, u.role, u.disabled_at IS NOT NULL
+SELECT u.id, u.username, u.display_name, u.role, u.disabled_at IS NOT NULL, u.deleted_at IS NOT NULL
 FROM (SELECT blocked_id FROM blocks WHERE user_id = $1 LIMIT $2) k
 CROSS JOIN LATERAL (SELECT * FROM users x WHERE x.id = k.blocked_id OFFSET 0) u
 ORDER BY u.username`
