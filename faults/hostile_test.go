@@ -125,7 +125,8 @@ func (w *hostileWorld) usage() usage {
 }
 
 func (u usage) since(before usage) usage {
-	return usage{u.server - before.server, u.database - before.database}
+	// A backend that ends takes its time out of the family's, until the postmaster has waited for it.
+	return usage{u.server - before.server, max(0, u.database-before.database)}
 }
 
 func (u usage) plus(v usage) usage { return usage{u.server + v.server, u.database + v.database} }
