@@ -15,7 +15,7 @@ GO_SOURCES := $(shell find . -name '*.go' -not -path './node_modules/*') $(wildc
 INSTALLED := node_modules/.package-lock.json
 PGDIST := store/pgdist/.packed
 
-.PHONY: help run build ui test test-go test-ui test-browser chromium check lint fmt bench faults clean
+.PHONY: help run build ui test test-go test-ui test-browser chromium check lint vulnerabilities fmt bench faults clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,12 +62,21 @@ chromium: ## Install the browser that the browser tests drive, where it is missi
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core fonts-noto-color-emoji >/dev/null; \
 	  else echo 'The browser tests need Chromium: install the package "chromium" (as root: make chromium).' >&2; exit 1; fi; }
 
-check: lint test ## Lint, then test
+check: lint vulnerabilities test ## Lint, look for known vulnerabilities, then test
 
 lint: $(INSTALLED) web/dist/index.html ## Check style and common mistakes
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo 'gofmt would change:'; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	go tool -modfile=tools/go.mod golangci-lint run ./...
 	$(NPM) run check --workspace web/ui
+
+# Findings fail. A database that cannot be reached does not: the line says that nothing was checked.
+vulnerabilities: $(INSTALLED) web/dist/index.html $(PGDIST) ## Look for known vulnerabilities in what Parley is built from
+	@out=$$(go tool -modfile=tools/go.mod govulncheck $(TAGS) ./... 2>&1) && echo 'Go: no known vulnerability is reachable.' || { code=$$?; \
+	  case "$$code $$out" in *'fetching vulnerabilities'*) echo 'Go: NOT CHECKED, the database at vuln.go.dev cannot be reached.';; \
+	  *) echo "$$out"; exit $$code;; esac; }
+	@out=$$($(NPM) audit --audit-level=high 2>&1) && echo 'npm: no known vulnerability of level high or above.' || { code=$$?; \
+	  case "$$out" in *'audit endpoint returned an error'*|*ENOTFOUND*|*EAI_AGAIN*|*ECONNREFUSED*|*ETIMEDOUT*) echo 'npm: NOT CHECKED, the registry does not answer audits.';; \
+	  *) echo "$$out"; exit $$code;; esac; }
 
 fmt: ## Format the Go code
 	gofmt -w $$(git ls-files '*.go')
