@@ -177,7 +177,7 @@ func newApp(ctx context.Context, cfg *config, db *store.DB, log *slog.Logger) (*
 		Reads:      a.reads, DB: db, Bus: a.bus, Hub: a.hub, Logger: log, ByConversation: a.chat.ByConversation(), ByUser: a.chat.ByUser(), Failures: db.Failures(),
 	})
 	a.push, err = push.New(ctx, push.Config{
-		DB: db, Logger: log, PublicURL: a.web.PublicURL, Generic: cfg.PushContent == "generic", AllowPrivate: cfg.PushAllowPrivate,
+		DB: db, Logger: log, PublicURL: a.web.PublicURL, Generic: cfg.PushContent == "generic", AllowPrivate: cfg.PushAllowPrivate, Services: cfg.services,
 		FCM: []byte(cfg.FCMCredentials), FCMEndpoint: cfg.FCMEndpoint, RateLimits: limits, Failures: db.Failures(),
 	})
 	if err != nil {

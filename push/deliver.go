@@ -273,6 +273,11 @@ func (s *Service) send(ctx context.Context, to Target, n Notification, waits fun
 	if sender == nil {
 		return Answer{Reason: errNoFCM.Detail}
 	}
+	if to.Kind == KindWebPush && !s.cfg.allowed(to.Address) {
+		a := Answer{Outcome: Refused, Reason: reasonNotAllowed}
+		s.logFailure(to, a)
+		return a
+	}
 	service := hostOf(to)
 	long := time.AfterFunc(prompt, func() {
 		s.hosts.wasSlow(service)
@@ -282,6 +287,7 @@ func (s *Service) send(ctx context.Context, to Target, n Notification, waits fun
 	if long.Stop() {
 		s.hosts.wasPrompt(service)
 	}
+	s.logFailure(to, a)
 	return a
 }
 

@@ -1,6 +1,7 @@
 package push
 
 import (
+	"cmp"
 	"context"
 	"crypto/ecdh"
 	"encoding/base64"
@@ -37,7 +38,7 @@ type Device struct {
 	CreatedAt     time.Time  `json:"created_at"`
 	LastSuccessAt *time.Time `json:"last_success_at,omitempty" doc:"When the push service last took something for it"`
 	LastFailureAt *time.Time `json:"last_failure_at,omitempty" doc:"When it last did not"`
-	LastFailure   string     `json:"last_failure,omitempty" doc:"Why it did not"`
+	LastFailure   string     `json:"last_failure,omitempty" doc:"That it did not; the server's log has the cause"`
 
 	session accounts.SessionID
 }
@@ -96,7 +97,15 @@ func (s *Service) Register(ctx context.Context, who accounts.Identity, t Target)
 		return Device{}, errTooMany
 	}
 	d.Current = d.session == who.SessionID
+	d.hideCause()
 	return d, nil
+}
+
+// hideCause leaves of a failure what its owner may know; the log has the cause.
+func (d *Device) hideCause() {
+	if d.LastFailure != "" {
+		d.LastFailure = notTaken
+	}
 }
 
 // valid says what is wrong with a device before anything is sent to it.
@@ -117,9 +126,8 @@ func (s *Service) valid(t Target) error {
 	if err != nil || len(t.Address) > maxAddress || u.Host == "" || u.User != nil || u.Fragment != "" || u.Scheme != "https" && !plain {
 		return refuse("subscription.endpoint", "This is not the https address of a push service.")
 	}
-	// Or a test would tell what listens where on other people's machines.
-	if u.Port() != "" && !s.cfg.AllowPrivate {
-		return refuse("subscription.endpoint", "A push service's address names no port.")
+	if !s.cfg.allowed(t.Address) {
+		return errNotAllowed(u.Host)
 	}
 	// Names are looked at when they are resolved, at every call.
 	if ip, err := netip.ParseAddr(u.Hostname()); err == nil && !s.cfg.AllowPrivate && !isPublic(ip) {
@@ -151,6 +159,7 @@ func (s *Service) Devices(ctx context.Context, who accounts.Identity) ([]Device,
 	}
 	for i := range list {
 		list[i].Current = list[i].session == who.SessionID
+		list[i].hideCause()
 	}
 	return list, nil
 }
@@ -192,8 +201,7 @@ func (s *Service) Export(ctx context.Context, user accounts.UserID, write accoun
 // Tested is what came of a test.
 type Tested struct {
 	OK      bool   `json:"ok" doc:"Whether the push service took it"`
-	Status  int    `json:"status,omitempty" doc:"Of the push service's answer; absent if there was none"`
-	Detail  string `json:"detail,omitempty" doc:"Why it did not take it"`
+	Detail  string `json:"detail,omitempty" doc:"That it did not take it; the server's log has the cause"`
 	Removed bool   `json:"removed,omitempty" doc:"The push service knows the device no more, and it was removed"`
 }
 
@@ -217,8 +225,17 @@ func (s *Service) Test(ctx context.Context, user accounts.UserID, id DeviceID) (
 	if !ok {
 		return Tested{}, errTooSoon
 	}
-	a := s.send(ctx, t, Notification{Type: "test", Title: appName, Body: "Notifications reach this device.", Tag: "test", At: time.Now().UTC()}, func() {})
-	out := Tested{OK: a.Outcome == Accepted, Status: a.Status, Detail: a.Reason}
+	deadline := time.Now().Add(s.testTimeout)
+	sending, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	a := s.send(sending, t, Notification{Type: "test", Title: appName, Body: "Notifications reach this device.", Tag: "test", At: time.Now().UTC()}, func() {})
+	if a.Outcome == Accepted {
+		return Tested{OK: true}, s.noteTest(ctx, id, "")
+	}
+	if s.cfg.Services.any && !s.cfg.AllowPrivate && t.Kind == KindWebPush {
+		wait(ctx, deadline)
+	}
+	out := Tested{Detail: notTaken}
 	if a.Outcome == Gone {
 		if _, err := s.q.remove(ctx, user, id); err != nil {
 			return Tested{}, fmt.Errorf("remove a device that is gone: %w", err)
@@ -226,8 +243,12 @@ func (s *Service) Test(ctx context.Context, user accounts.UserID, id DeviceID) (
 		out.Removed = true
 		return out, nil
 	}
-	if err := s.q.tested(ctx, id, a.Reason); err != nil {
-		return Tested{}, fmt.Errorf("note a test: %w", err)
+	return out, s.noteTest(ctx, id, cmp.Or(a.Reason, "the test took too long"))
+}
+
+func (s *Service) noteTest(ctx context.Context, id DeviceID, failure string) error {
+	if err := s.q.tested(ctx, id, failure); err != nil {
+		return fmt.Errorf("note a test: %w", err)
 	}
-	return out, nil
+	return nil
 }

@@ -38,7 +38,7 @@ type host struct {
 func hostOf(t Target) string {
 	if t.Kind == KindWebPush {
 		if u, err := url.Parse(t.Address); err == nil {
-			return u.Host
+			return serviceHost(u)
 		}
 	}
 	return string(t.Kind)

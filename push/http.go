@@ -30,7 +30,7 @@ func (s *Service) Routes(api huma.API) {
 	}, s.httpRemove)
 	huma.Register(api, huma.Operation{
 		OperationID: "test-device", Method: http.MethodPost, Path: "/devices/{id}/test", Tags: tags,
-		Summary: "Send a notification to one of my devices now", Description: "Answers with what the push service said; one every five seconds.",
+		Summary: "Send a notification to one of my devices now", Description: "Says whether the push service took it, and not why it did not; one every five seconds.",
 	}, s.httpTest)
 }
 

@@ -32,6 +32,8 @@ type Config struct {
 	Generic bool
 	// AllowPrivate lets push services be at private addresses, and be reached by plain http.
 	AllowPrivate bool
+	// Services are the push services that Web Push may call; AllowPrivate allows every host.
+	Services Services
 	// FCM is Google's service account as JSON; empty: no FCM.
 	FCM []byte
 	// FCMEndpoint is another address than Google's; empty: Google's.
@@ -44,13 +46,15 @@ type Config struct {
 
 // Service reaches the people who are away.
 type Service struct {
-	cfg     Config
-	q       queries
-	keys    vapidKeys
-	senders map[Kind]Sender
-	wake    chan struct{} // holds one when a device may be due
-	hosts   hosts
-	testing chan struct{} // holds one for each test that goes on
+	cfg         Config
+	q           queries
+	keys        vapidKeys
+	senders     map[Kind]Sender
+	wake        chan struct{} // holds one when a device may be due
+	hosts       hosts
+	failing     failing
+	testTimeout time.Duration
+	testing     chan struct{} // holds one for each test that goes on
 
 	mu   sync.Mutex // guards said
 	said map[chat.ConversationID]span
@@ -88,7 +92,7 @@ const (
 
 // New makes a Service, and the server's key pair where there is none.
 func New(ctx context.Context, cfg Config) (*Service, error) {
-	s := &Service{cfg: cfg, q: queries{cfg.DB}, wake: make(chan struct{}, 1), testing: make(chan struct{}, maxTests), said: make(map[chat.ConversationID]span)}
+	s := &Service{cfg: cfg, q: queries{cfg.DB}, wake: make(chan struct{}, 1), testTimeout: testTimeout, testing: make(chan struct{}, maxTests), said: make(map[chat.ConversationID]span)}
 	base := "" // outside of a request it is known only where it is configured
 	if cfg.PublicURL != nil {
 		base = cfg.PublicURL(ctx)
@@ -99,6 +103,11 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 	}
 	if s.keys, err = s.q.keys(ctx, fresh); err != nil {
 		return nil, fmt.Errorf("read the key pair for push services: %w", err)
+	}
+	if len(cfg.Services.exact) == 0 { // the known ones are not to be forgotten
+		if s.cfg.Services, err = ParseServices(nil); err != nil {
+			return nil, err
+		}
 	}
 	s.senders = map[Kind]Sender{KindWebPush: newWebPush(s.keys, base, cfg.AllowPrivate)}
 	if len(cfg.FCM) > 0 {

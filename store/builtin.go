@@ -183,7 +183,7 @@ func FindBuiltin(dataDir string) (url string, running bool, err error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return "", false, nil
 	case errors.Is(err, fs.ErrPermission):
-		return "", false, fmt.Errorf("the data directory %s belongs to another user; run this as %s or as root: %w", root, ownerOf(data), err)
+		return "", false, fmt.Errorf("the data directory %s belongs to another user; run this as %s: %w", root, ownerOrRoot(ownerOf(data)), err)
 	case err != nil:
 		return "", false, err
 	}

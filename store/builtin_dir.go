@@ -95,7 +95,7 @@ func explain(root string, err error) error {
 		return fmt.Errorf("Parley runs as %s, who cannot enter %s; choose another data directory (the usual one for root is %s), or let others enter that folder (chmod o+x): %w", user, closed, rootDataDir, err) //nolint:staticcheck // begins with a name
 	}
 	if owner := ownerOf(root); owner.UID != user.UID {
-		return fmt.Errorf("the data directory %s belongs to %s, and Parley runs as %s; start it as the owner or as root, or give it a data directory of its own: %w", root, owner, user, err)
+		return fmt.Errorf("the data directory %s belongs to %s, and Parley runs as %s; start it as %s, or give it a data directory of its own: %w", root, owner, user, ownerOrRoot(owner), err)
 	}
 	return err
 }
@@ -123,6 +123,14 @@ func ownerOf(path string) privilege.User {
 			return privilege.ByID(uidOf(info))
 		}
 	}
+}
+
+// ownerOrRoot names the users that can start Parley where the directory is the owner's.
+func ownerOrRoot(owner privilege.User) string {
+	if owner.UID == 0 {
+		return "root"
+	}
+	return owner.String() + " or as root"
 }
 
 func uidOf(info fs.FileInfo) int { return int(info.Sys().(*syscall.Stat_t).Uid) }

@@ -67,8 +67,6 @@ export interface Device {
 /** What came of a test. */
 export interface Tested {
   ok: boolean;
-  /** Of the push service's answer; absent if there was none. */
-  status?: number;
   detail?: string;
   /** The push service knows the device no more, and it was removed. */
   removed?: boolean;
