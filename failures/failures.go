@@ -8,6 +8,7 @@ package failures
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -114,7 +115,7 @@ func (l *Log) Loop(ctx context.Context, part string, run func(context.Context)) 
 // cannot be encoded.
 func (l *Log) Report(name string, err error) {
 	if l == nil {
-		slog.Default().Error("internal failure", "part", name, "err", err, "stack", stackOf(err))
+		slog.Default().Error("internal failure", "part", name, "err", err, "stack", Stack(err))
 		return
 	}
 	l.mu.Lock()
@@ -138,13 +139,13 @@ func (l *Log) Report(name string, err error) {
 	}
 	l.mu.Unlock()
 	if logged {
-		l.logger.Error("internal failure; the server goes on", "part", name, "err", err, "count", total, "not_logged_before", unlogged, "stack", stackOf(err))
+		l.logger.Error("internal failure; the server goes on", "part", name, "err", err, "count", total, "not_logged_before", unlogged, "stack", Stack(err))
 	}
 }
 
-// stackOf gives the stack of a panic, or of the caller.
-func stackOf(err error) string {
-	if p, ok := err.(*panicError); ok { //nolint:errorlint // made here
+// Stack gives the stack of the panic in err's chain, or that of the caller.
+func Stack(err error) string {
+	if p, ok := errors.AsType[*panicError](err); ok {
 		return string(p.stack)
 	}
 	return string(debug.Stack())

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"parley/failures"
 	"parley/problem"
 	"parley/strictjson"
 )
@@ -144,7 +145,7 @@ func (r *Request) Reply(data any) {
 func (r *Request) Fail(err error) {
 	p := r.Conn.hub.problem(err)
 	if p.Code == problem.Internal {
-		r.Conn.log().Error("answering a frame", "type", r.Type, "err", err)
+		r.Conn.log().Error("answering a frame", "type", r.Type, "err", err, "stack", failures.Stack(err))
 	}
 	f := p.Frame()
 	if frame, err := encode(outgoing{Type: "error", ID: r.ID, Error: &f}); err == nil { // texts alone

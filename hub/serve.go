@@ -12,6 +12,7 @@ import (
 
 	"github.com/coder/websocket"
 	"github.com/google/uuid"
+	"parley/failures"
 	"parley/problem"
 )
 
@@ -286,6 +287,6 @@ func (c *Conn) skip(r io.Reader) ([]byte, bool) {
 
 func (h *Hub) logUnexpected(p *problem.Error) {
 	if p.Code == problem.Internal {
-		h.cfg.Logger.Error("socket", "err", p)
+		h.cfg.Logger.Error("socket", "err", p, "stack", failures.Stack(p))
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"parley/failures"
 	"parley/problem"
 )
 
@@ -128,7 +129,7 @@ func (s *Server) settle(ctx context.Context, p *problem.Error) *problem.Error {
 	switch req := requestOf(ctx); p.Code {
 	case problem.Internal:
 		if !gone || !errors.Is(p, context.Canceled) {
-			s.cfg.Logger.Error("request failed", "request_id", req.id, "err", p)
+			s.cfg.Logger.Error("request failed", "request_id", req.id, "err", p, "stack", failures.Stack(p))
 		}
 		return problem.New(problem.Internal, "Internal error; the server's log has it under request "+req.id+".")
 	case problem.Unavailable:
