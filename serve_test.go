@@ -79,7 +79,7 @@ func asWeAre() error { return nil }
 // startTest starts a server as serve does.
 func startTest(t *testing.T, change func(*config)) *testServer {
 	t.Helper()
-	cfg := &config{Listen: "127.0.0.1:0", DatabaseURL: storetest.URL(t), Signup: "invite", RateLimits: "off"}
+	cfg := &config{Listen: "127.0.0.1:0", DatabaseURL: storetest.URL(t), Signup: "invite", RateLimits: "off", PushServices: []string{"push.invalid"}}
 	if change != nil {
 		change(cfg)
 	}
