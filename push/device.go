@@ -225,7 +225,7 @@ func (s *Service) Test(ctx context.Context, user accounts.UserID, id DeviceID) (
 	if !ok {
 		return Tested{}, errTooSoon
 	}
-	deadline := time.Now().Add(s.testTimeout)
+	deadline := time.Now().Add(testTimeout)
 	sending, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	a := s.send(sending, t, Notification{Type: "test", Title: appName, Body: "Notifications reach this device.", Tag: "test", At: time.Now().UTC()}, func() {})
@@ -233,7 +233,7 @@ func (s *Service) Test(ctx context.Context, user accounts.UserID, id DeviceID) (
 		return Tested{OK: true}, s.noteTest(ctx, id, "")
 	}
 	if s.cfg.Services.any && !s.cfg.AllowPrivate && t.Kind == KindWebPush {
-		wait(ctx, deadline)
+		s.await(ctx, deadline)
 	}
 	out := Tested{Detail: notTaken}
 	if a.Outcome == Gone {

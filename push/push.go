@@ -46,15 +46,15 @@ type Config struct {
 
 // Service reaches the people who are away.
 type Service struct {
-	cfg         Config
-	q           queries
-	keys        vapidKeys
-	senders     map[Kind]Sender
-	wake        chan struct{} // holds one when a device may be due
-	hosts       hosts
-	failing     failing
-	testTimeout time.Duration
-	testing     chan struct{} // holds one for each test that goes on
+	cfg     Config
+	q       queries
+	keys    vapidKeys
+	senders map[Kind]Sender
+	wake    chan struct{} // holds one when a device may be due
+	hosts   hosts
+	failing failing
+	await   func(context.Context, time.Time) // the end of a test
+	testing chan struct{}                    // holds one for each test that goes on
 
 	mu   sync.Mutex // guards said
 	said map[chat.ConversationID]span
@@ -92,7 +92,7 @@ const (
 
 // New makes a Service, and the server's key pair where there is none.
 func New(ctx context.Context, cfg Config) (*Service, error) {
-	s := &Service{cfg: cfg, q: queries{cfg.DB}, wake: make(chan struct{}, 1), testTimeout: testTimeout, testing: make(chan struct{}, maxTests), said: make(map[chat.ConversationID]span)}
+	s := &Service{cfg: cfg, q: queries{cfg.DB}, wake: make(chan struct{}, 1), await: wait, testing: make(chan struct{}, maxTests), said: make(map[chat.ConversationID]span)}
 	base := "" // outside of a request it is known only where it is configured
 	if cfg.PublicURL != nil {
 		base = cfg.PublicURL(ctx)
