@@ -71,7 +71,7 @@ func TestSecurityEvidence(t *testing.T) {
 		}
 		if err == nil && strings.HasSuffix(path, "_test.go") {
 			var text []byte
-			text, err = os.ReadFile(path) //nolint:gosec // of this repository
+			text, err = os.ReadFile(path)
 			code.Write(text)
 		}
 		return err
@@ -85,7 +85,7 @@ func TestSecurityEvidence(t *testing.T) {
 			t.Parallel()
 			found := 0
 			for _, name := range regexp.MustCompile("`([^`\n]+)`").FindAllStringSubmatch(readFile(t, page), -1) {
-				name, ok := name[1], true
+				name, ok := name[1], false
 				target, isTarget := strings.CutPrefix(name, "make ")
 				switch {
 				case regexp.MustCompile(`^(Test|Fuzz)[A-Z]\w+$`).MatchString(name):
@@ -116,7 +116,7 @@ var pendingTests = []string{"TestHostileUsers"}
 
 func readFile(t *testing.T, path string) string {
 	t.Helper()
-	b, err := os.ReadFile(path) //nolint:gosec // of this repository
+	b, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
