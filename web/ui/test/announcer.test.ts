@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Conversation, Profile } from '../src/lib/api/types';
 import type { Announcer } from '../src/lib/state/announcer';
+import type { Blocks } from '../src/lib/state/blocks.svelte';
 import { Conversations } from '../src/lib/state/conversations.svelte';
 import { People } from '../src/lib/state/people.svelte';
 import type { Payload } from '../worker/payload';
@@ -45,6 +46,7 @@ let focused: boolean;
 let say: (content: Profile['push_content'] | undefined) => void;
 let owner: string | null;
 let make: () => Announcer;
+let blocks: Blocks;
 let announcer: Announcer;
 
 beforeEach(async () => {
@@ -71,7 +73,9 @@ beforeEach(async () => {
   const people = new People(async () => []);
   people.put([{ id: you, username: 'you', display_name: 'You' }]);
   const { Announcer } = await import('../src/lib/state/announcer');
-  make = () => new Announcer({ me, conversations, people });
+  const { Blocks } = await import('../src/lib/state/blocks.svelte');
+  blocks = new Blocks({ put: () => {}, onChange: () => {} });
+  make = () => new Announcer({ me, conversations, people, blocks });
   announcer = make();
 });
 

@@ -47,6 +47,7 @@ function setUp(random = () => 1) {
     user: vi.fn(),
     behind: vi.fn(),
     session: vi.fn(),
+    block: vi.fn(),
   };
   const socket = new Socket({
     url: () => 'ws://test/api/v1/socket',

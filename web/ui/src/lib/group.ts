@@ -28,8 +28,10 @@ export interface Pending {
 export interface Row {
   key: string;
   message: Message;
-  /** Those right before it that say the same of somebody else: twenty who were added are one line. */
+  /** Those right before it that say the same of somebody else, or are folded like it: twenty who were added are one line. */
   alike: Message[];
+  /** Its text and that of those before it is not shown: their senders are blocked. */
+  folded: boolean;
   pending: Pending | null;
   mine: boolean;
   /** First and last of its group. */
@@ -56,9 +58,10 @@ export function dayOf(time: Date): string {
 /**
  * Lays out stored messages and, after them, what is still on its way. unreadAfter is the
  * seq after which the unread ones begin, or null. Rows that are as they were are the same
- * objects as in the layout before, so that nothing of them is drawn again.
+ * objects as in the layout before, so that nothing of them is drawn again. Folds says which
+ * messages are folded.
  */
-export function arrange(messages: Message[], pending: Pending[], me: string, unreadAfter: number | null, before: Day[] = []): Day[] {
+export function arrange(messages: Message[], pending: Pending[], me: string, unreadAfter: number | null, before: Day[] = [], folds = (_: Message) => false): Day[] {
   const days: Day[] = [];
   let previous: Row | undefined;
   let divided = unreadAfter === null;
@@ -74,6 +77,7 @@ export function arrange(messages: Message[], pending: Pending[], me: string, unr
       key: mine && message.client_id ? message.client_id : String(message.seq),
       message,
       alike: none,
+      folded: !mine && message.kind === 'message' && folds(message),
       pending: waiting,
       mine,
       first: true,
@@ -85,10 +89,11 @@ export function arrange(messages: Message[], pending: Pending[], me: string, unr
     // Clocks are not trusted for order: a day that went by does not come back.
     if (!open || day > open.key) days.push({ key: day, rows: [row] });
     else {
-      if (previous && alike(previous.message, message)) {
+      if (previous && !divider && (alike(previous.message, message) || (previous.folded && row.folded))) {
         open.rows.pop();
+        row.divider = previous.divider;
         row.alike = [...previous.alike, previous.message];
-      } else if (previous && !divider && together(previous.message, message)) {
+      } else if (previous && !divider && !previous.folded && !row.folded && together(previous.message, message)) {
         previous.last = false;
         row.first = false;
       }

@@ -84,6 +84,7 @@ const pagePath = (id: string, bound: Bound, limit: number): string => `conversat
 /** Asks for the list, and for the newest page of a conversation or the one around a seq, before who asks is known. */
 export function prefetchFor(id: string | undefined, around: number | undefined, list: number, page: number): void {
   prefetch(listPath(list));
+  prefetch('blocks');
   if (id) prefetch(pagePath(id, around ? { around } : {}, page));
 }
 
@@ -179,6 +180,13 @@ export const http = {
     call<Conversation>('POST', 'conversations', { kind: 'group', client_id, title, member_ids }),
   patchConversation: (id: string, change: GroupChange) => call<Conversation>('PATCH', `conversations/${id}`, change),
   changeNotify: (id: string, change: NotifyChange) => call<Conversation>('PATCH', `conversations/${id}/settings`, change),
+  archive: (id: string, archived: boolean) => call<Conversation>('PATCH', `conversations/${id}/settings`, { archived }),
+  accept: (id: string) => call<void>('PUT', `conversations/${id}/acceptance`),
+
+  blocks: async () => (await call<{ users: User[] }>('GET', 'blocks')).users,
+  block: (user_id: string) => call<void>('PUT', `users/${user_id}/block`),
+  unblock: (user_id: string) => call<void>('DELETE', `users/${user_id}/block`),
+
   members,
   addMembers: async (id: string, user_ids: string[]) =>
     (await call<{ members: Member[] }>('POST', `conversations/${id}/members`, { user_ids })).members,

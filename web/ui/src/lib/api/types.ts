@@ -173,6 +173,12 @@ export interface Conversation {
   notify: Notify;
   /** Until when one is told of nothing. */
   muted_until: string | null;
+  /** Of a direct one: a side blocks the other, so neither can write. */
+  blocked: boolean;
+  /** False while the other side's first messages wait for the user's answer. */
+  accepted: boolean;
+  /** It is off the list until the next entry. */
+  archived: boolean;
   /** Up to where the other one has it; in a group, everybody. */
   others_delivered_seq: number;
   /** Up to where the other one has read it, if both tell; 0 in a group. */
@@ -261,6 +267,8 @@ export interface Events {
   receipt: Receipt;
   presence: PresenceState;
   typing: { conversation_id: string; user_id: string };
+  /** The user blocks a person from now on, or no longer. */
+  block: { user_id: string; blocked: boolean };
   user: User;
   /** A new sign-in to the user's account. */
   session: { id: string; address: string };

@@ -1,8 +1,9 @@
 import { ApiError } from '../api/errors';
 import { en } from './en';
+import { people } from './en-people';
 
 /** The catalogue in use. */
-export const t = en;
+export const t = { ...en, ...people };
 
 /** The browser's first language: the order of dates and the clock follow it, whatever language the words are in. */
 export const language = ((): string => {

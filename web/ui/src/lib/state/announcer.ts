@@ -30,7 +30,7 @@ const mostKept = 100;
 const textOf = (shown: Partial<Payload>): number | undefined => shown.of ?? shown.seq;
 
 export class Announcer {
-  #live: Pick<Live, 'me' | 'conversations' | 'people'>;
+  #live: Pick<Live, 'me' | 'conversations' | 'people' | 'blocks'>;
   #known = new Map<string, number>();
   #announced = new Map<string, number>();
   #waiting = new Map<string, Entry[]>();
@@ -39,7 +39,7 @@ export class Announcer {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #over = false;
 
-  constructor(live: Pick<Live, 'me' | 'conversations' | 'people'>) {
+  constructor(live: Pick<Live, 'me' | 'conversations' | 'people' | 'blocks'>) {
     this.#live = live;
   }
 
@@ -98,13 +98,13 @@ export class Announcer {
   async #announce(id: string, entries: Entry[]): Promise<void> {
     const registration = await navigator.serviceWorker.getRegistration();
     if (!registration) return;
-    const { me, conversations } = this.#live;
+    const { me, conversations, blocks } = this.#live;
     const shown = await present(registration, id, (shown) => {
       const c = conversations.get(id);
       if (this.#over || !c || looking() || !wanted(me)) return null;
       const old = shown && (shown.seq ?? 0) > c.read_seq ? shown : undefined;
       const after = old?.seq ?? c.read_seq;
-      const fresh = entries.filter((e) => e.seq > after && !e.deleted && isTold(c, e, me));
+      const fresh = entries.filter((e) => e.seq > after && !e.deleted && !blocks.has(e.sender_id) && isTold(c, e, me));
       const last = fresh.at(-1);
       if (!last) return null; // another page was first, or it was deleted
       const seqs = [...(old?.seqs ?? []), ...fresh.map((e) => e.seq)].slice(-mostKept);

@@ -10,13 +10,13 @@ const mostQueued = 1_000;
 
 /** The announcer of a page. It is no part of the first load: what is asked of it till it is there is done then. */
 export class Announcing {
-  #live: Pick<Live, 'me' | 'conversations' | 'people'>;
+  #live: Pick<Live, 'me' | 'conversations' | 'people' | 'blocks'>;
   #announcer: Announcer | null = null;
   #loading: Promise<void> | null = null;
   #queue: ((a: Announcer) => void)[] = [];
   #over = false;
 
-  constructor(live: Pick<Live, 'me' | 'conversations' | 'people'>) {
+  constructor(live: Pick<Live, 'me' | 'conversations' | 'people' | 'blocks'>) {
     this.#live = live;
   }
 

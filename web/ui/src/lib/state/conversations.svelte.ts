@@ -55,7 +55,7 @@ export class Conversations {
   /** Unread messages in those that one wants to be told of, at a time. */
   told(now: number): number {
     let sum = 0;
-    for (const c of this.#byId.values()) if (!isQuiet(c, now)) sum += c.unread;
+    for (const c of this.#byId.values()) if (!c.archived && !isQuiet(c, now)) sum += c.unread;
     return sum;
   }
 
@@ -119,8 +119,12 @@ export class Conversations {
     this.#raise(c, { delivered_seq: c.others_delivered_seq, read_seq: c.others_read_seq });
     const old = this.#byId.get(c.id);
     if (old && old.last_seq > c.last_seq) {
-      // Overtaken by an entry. That does not tell how one wants to be told.
-      if (old.notify !== c.notify || old.muted_until !== c.muted_until) this.#byId.set(c.id, { ...old, notify: c.notify, muted_until: c.muted_until });
+      // Overtaken by an entry, which says nothing of these. It does of being archived.
+      const { notify, muted_until, blocked } = c;
+      const accepted = old.accepted || c.accepted;
+      if (old.notify !== notify || old.muted_until !== muted_until || old.blocked !== blocked || old.accepted !== accepted) {
+        this.#byId.set(c.id, { ...old, notify, muted_until, blocked, accepted });
+      }
       return;
     }
     const ended = this.#left.get(c.id);
@@ -135,7 +139,15 @@ export class Conversations {
       unread = Math.min(unread, old.unread + since);
       unread_mentions = Math.min(unread_mentions, old.unread_mentions + since);
     }
-    this.#byId.set(c.id, { ...c, members: c.members.map(shownAs), read_seq, unread, unread_mentions: Math.min(unread, unread_mentions) });
+    // An answer from before the user wrote does not take the acceptance back.
+    const accepted = c.accepted || (old?.accepted ?? false);
+    this.#byId.set(c.id, { ...c, members: c.members.map(shownAs), accepted, read_seq, unread, unread_mentions: Math.min(unread, unread_mentions) });
+  }
+
+  /** Takes what the server was asked to change, before its event comes. */
+  change(id: string, change: Partial<Pick<Conversation, 'accepted' | 'blocked'>>): void {
+    const c = this.#byId.get(id);
+    if (c) this.#byId.set(id, { ...c, ...change });
   }
 
   /** Somebody is called something else from now on. */
@@ -166,7 +178,7 @@ export class Conversations {
     if (!c) return ends; // the server would not know it either
     if (e.seq <= c.last_seq) return true;
     const [changed, certain] = this.#change(c, e);
-    this.#byId.set(c.id, { ...changed, last_seq: e.seq });
+    this.#byId.set(c.id, { ...changed, last_seq: e.seq, archived: false });
     this.#lastEntries.set(c.id, { seq: e.seq, created_at: e.created_at });
     if (ends) this.#left.set(c.id, e);
     return ends || (certain && e.seq === c.last_seq + 1);
@@ -178,7 +190,7 @@ export class Conversations {
     switch (e.kind) {
       case 'message': {
         // Who writes has read what is there.
-        if (e.sender_id === this.#me) return [{ ...seen, last_message: e, read_seq: e.seq, unread: 0, unread_mentions: 0 }, true];
+        if (e.sender_id === this.#me) return [{ ...seen, last_message: e, read_seq: e.seq, unread: 0, unread_mentions: 0, accepted: true }, true];
         const named = e.mentions?.includes(this.#me) ? 1 : 0;
         return [{ ...seen, last_message: e, unread: c.unread + (e.deleted ? 0 : 1), unread_mentions: c.unread_mentions + named }, true];
       }

@@ -5,15 +5,19 @@ import { http, type GroupChange, type NotifyChange } from '../api/http';
 import { Socket } from '../api/socket';
 import type { Conversation, Entry, Hello, Missed, PresenceState, Sent } from '../api/types';
 import type { Pending } from '../group';
+import { storage } from '../storage';
 import { named } from '../text/mentions';
 import { Actions } from './actions';
 import { waitAfter } from './again';
 import { Announcing } from './announcing';
+import { Blocks } from './blocks.svelte';
 import { Composing } from './composing.svelte';
 import { connection } from './connection.svelte';
 import { Conversations } from './conversations.svelte';
 import { adoptAnswers, Drafts, draftsPrefix, type DraftSent } from './drafts.svelte';
 import { emptyLog, pathOf, unbegun, unbegunId, unbegunWith } from './first-message';
+import { lasting } from './lasting.svelte';
+import { listed } from './listing';
 import { Log } from './log.svelte';
 import type { Progress } from './marks.svelte';
 import { Outbox } from './outbox';
@@ -35,23 +39,6 @@ const focusGrace = 500;
 /** So many conversations' rows are kept for going back to. */
 const keptLogs = 12;
 
-const storage = (of: 'localStorage' | 'sessionStorage'): Storage | null => {
-  try {
-    return window[of];
-  } catch {
-    return null; // forbidden by the browser's settings
-  }
-};
-
-/** Makes what outlives the component that asks for it first: a $derived ends with the effect it was made in. */
-function lasting<T>(make: () => T): T {
-  let made!: T;
-  $effect.root(() => {
-    made = make();
-  });
-  return made;
-}
-
 /** A failure of HTTP, for the outbox. The socket may well be connected: then only trying again sets it going. */
 const tryAgain = (e: ApiError): ApiError => (e.code === 'offline' ? new ApiError('unavailable') : e);
 
@@ -61,6 +48,10 @@ export class Live {
   readonly drafts: Drafts;
   readonly composing: Composing;
   readonly people = new People((ids) => http.peopleById(ids));
+  readonly blocks = new Blocks({
+    put: (people) => this.people.put(people),
+    onChange: (user_id) => this.#blockChanged(user_id),
+  });
   /** What is on its way, by conversation. */
   readonly pending = new SvelteMap<string, Pending[]>();
   readonly outbox: Outbox;
@@ -121,6 +112,7 @@ export class Live {
         },
         presence: (state) => this.presence.event(state),
         typing: (who) => this.typing.heard(who),
+        block: (of) => this.blocks.event(of),
         user: (user) => {
           this.people.put([user]);
           this.conversations.renamed(user);
@@ -131,7 +123,7 @@ export class Live {
     });
     this.receipts = new Receipts({
       connected: () => this.#socket.connected,
-      closed: (id) => this.conversations.left(id) !== undefined,
+      closed: (id, mark) => this.conversations.left(id) !== undefined || (mark === 'read' && this.conversations.get(id)?.accepted === false),
       send: (mark, conversation_id, seq) => this.#socket.request(`receipt.${mark}`, { conversation_id, seq }),
     });
     this.presence = new Presence({
@@ -140,7 +132,8 @@ export class Live {
     });
     this.typing = new Typing({
       say: (conversation_id) => {
-        if (unbegunWith(conversation_id) === null) void this.#socket.request('typing.start', { conversation_id }).catch(() => {});
+        const c = this.conversations.get(conversation_id);
+        if (c && !c.blocked && c.accepted !== false) void this.#socket.request('typing.start', { conversation_id }).catch(() => {});
       },
     });
     this.#tabs = new BroadcastChannel(storageName(`outbox:${me}`));
@@ -234,18 +227,8 @@ export class Live {
     this.#socket.start();
   }
 
-  /**
-   * The list to show. A direct conversation without a message is in it only while it is open or
-   * something is unsent in it; those that do not exist yet come first.
-   */
   listed(open: string): Conversation[] {
-    const unsent = (id: string): boolean => id === open || this.pending.has(id) || this.drafts.preview(id) !== '';
-    const ids = new Set([open, ...this.pending.keys(), ...this.drafts.ids()].filter((id) => {
-      const user_id = unbegunWith(id);
-      return user_id !== null && unsent(id) && !this.conversations.direct(user_id); // which is in the list itself
-    }));
-    const begun = this.conversations.sorted.filter((c) => c.kind === 'group' || c.last_seq > 1 || unsent(c.id));
-    return [...[...ids].flatMap((id) => this.conversation(id) ?? []), ...begun];
+    return listed(this, open);
   }
 
   /** Fetches the list, once at a time. */
@@ -256,7 +239,9 @@ export class Live {
 
   async #list(): Promise<void> {
     try {
-      for (const c of await http.conversations(firstList)) {
+      // The list of blocks comes first: nothing of a blocked person is shown until it is there.
+      const [list] = await Promise.all([http.conversations(firstList), this.blocks.load()]);
+      for (const c of list) {
         if (!this.conversations.loaded) this.announcer.knows(c.id, c.last_seq); // a sync may bring it once more
         this.#put(c);
       }
@@ -326,7 +311,7 @@ export class Live {
   conversation(id: string): Conversation | undefined {
     const user_id = unbegunWith(id);
     const person = user_id !== null && user_id !== this.me ? this.people.get(user_id) : undefined;
-    return person ? unbegun(this.me, person) : this.conversations.get(id);
+    return person ? { ...unbegun(this.me, person), blocked: this.blocks.has(person.id) } : this.conversations.get(id);
   }
 
   /** The path of the conversation with a person, whether it exists or not. */
@@ -379,6 +364,25 @@ export class Live {
   /** Changes how one is told of a conversation. */
   async changeNotify(id: string, change: NotifyChange): Promise<void> {
     this.#put(await http.changeNotify(id, change));
+  }
+
+  /** Takes a conversation off the list until its next entry, or puts it back. */
+  async archive(id: string, archived: boolean): Promise<void> {
+    this.#put(await http.archive(id, archived));
+  }
+
+  /** Accepts what a person writes who is not among the user's contacts. */
+  async accept(id: string): Promise<void> {
+    await http.accept(id);
+    this.conversations.change(id, { accepted: true });
+  }
+
+  /** A block decides whether the direct conversation takes messages; the other side may block as well. */
+  #blockChanged(user_id: string): void {
+    const c = this.conversations.direct(user_id);
+    if (!c) return;
+    if (this.blocks.has(user_id)) this.conversations.change(c.id, { blocked: true });
+    else void this.#refresh(c.id);
   }
 
   /** How far a message of one's own has got. */

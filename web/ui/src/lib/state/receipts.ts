@@ -12,8 +12,8 @@ export type Mark = 'delivered' | 'read';
 interface Options {
   send(mark: Mark, conversation_id: string, seq: number): Promise<unknown>;
   connected(): boolean;
-  /** Is one no longer in the conversation? The server then takes no marks of it. */
-  closed(conversation_id: string): boolean;
+  /** Are marks of the conversation not to be sent? So it is once it was left, and with those of reading until it is accepted. */
+  closed(conversation_id: string, mark: Mark): boolean;
 }
 
 /** Marks are gathered this long, in milliseconds. */
@@ -69,7 +69,7 @@ export class Receipts {
           return;
         }
         owed.delete(id);
-        if (this.#o.closed(id)) continue;
+        if (this.#o.closed(id, mark)) continue;
         this.#o.send(mark, id, seq).then(
           () => this.#answered(mark, id, seq),
           (err) => this.#refused(mark, id, seq, asApiError(err)),

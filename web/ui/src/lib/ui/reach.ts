@@ -20,10 +20,11 @@ export function reachOf(m: Message, c: Conversation, me: string, open: boolean):
   const alive = m.kind === 'message' && !m.deleted;
   const mine = m.sender_id === me;
   const rules = c.kind === 'group' && c.role !== 'member';
+  const writable = open && alive && !c.blocked; // what the user wrote can still be deleted
   return {
-    react: open && alive,
-    reply: open && alive,
-    edit: open && alive && mine,
+    react: writable,
+    reply: writable,
+    edit: writable && mine,
     copyText: alive,
     copyLink: open && m.kind === 'message',
     info: open && alive && (mine || c.kind === 'group'),

@@ -18,7 +18,8 @@ const none: Sign = { online: false, words: '' };
 
 /** Whether somebody who is watched is here, or when they were. */
 export function presenceOf(live: Live, user_id: string): Sign {
-  const state = connection.offline ? undefined : live.presence.get(user_id); // what is not kept current is not said
+  // What is not kept current is not said, nor what a block hides.
+  const state = connection.offline || live.blocks.has(user_id) ? undefined : live.presence.get(user_id);
   if (!state) return none;
   if (state.online) return { online: true, words: t.presence.online };
   return state.last_seen ? { online: false, words: t.presence.lastSeen(agoOf(state.last_seen, today)) } : none;
