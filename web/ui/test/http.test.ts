@@ -20,14 +20,15 @@ afterEach(() => {
 });
 
 const list = '/api/v1/conversations';
+const blocks = '/api/v1/blocks';
 
 test('what was asked for early is the answer of the first who wants it, and of nobody else', async () => {
   answer = async () => Response.json({ conversations: [] });
   prefetchFor(undefined, undefined, 100, 40);
   expect(await http.conversations(100)).toEqual([]);
-  expect(asked).toEqual([list]);
+  expect(asked).toEqual([list, blocks]);
   await http.conversations(100);
-  expect(asked).toEqual([list, list]);
+  expect(asked).toEqual([list, blocks, list]);
 });
 
 test('what was asked for while the server was away is asked for again', async () => {

@@ -46,6 +46,21 @@ describe('on the page', () => {
     expect(html('```js\n  if (a < b) **x**\n```')).toContain('data-language="js"><code>  if (a &lt; b) **x**');
   });
 
+  test('code shows the characters that turn the direction of text, and has none of them', () => {
+    const out = html('`a\u202e b\u2066` and\n```\nx\u2069\n```');
+    expect(out).toContain('<code>a<span>[U+202E]</span> b<span>[U+2066]</span></code>');
+    expect(out).toContain('<code>x<span>[U+2069]</span></code>');
+    expect(out).not.toMatch(/\p{Bidi_Control}/u);
+  });
+
+  test('a line that nests directions too deep for links to be isolated shows them', () => {
+    const deep = (n: number): string => `${'\u202e'.repeat(n)} https://example.org/`;
+    expect(html(`first\n${deep(61)}`)).not.toMatch(/\p{Bidi_Control}/u);
+    expect(html(deep(61)).match(/\[U\+202E\]/g)).toHaveLength(61);
+    expect(html(deep(60)).match(/\u202e/g)).toHaveLength(60);
+    expect(html(Array(10).fill(deep(60)).join('\n'))).not.toContain('U+202E');
+  });
+
   test('where a link leads is shown beside its text', () => {
     expect(html('[the docs](https://example.org/a)').replace(/<[^>]*>/g, '').replace('\u00a0', ' ').trim()).toBe('the docs (example.org)');
   });

@@ -1,3 +1,4 @@
+import { tame } from './controls';
 import { readLine, type Inline, type Mentioned, type Reading } from './inline';
 import { byUsername, type Named } from './usernames';
 
@@ -35,7 +36,7 @@ export function parse<P extends Named = Mentioned>(text: string, people: readonl
 /** The same, with the number of steps that it took. */
 export function parseCounted<P extends Named>(text: string, people: readonly P[] = [], o: { cut?: boolean } = {}): { blocks: Block<P>[]; steps: number } {
   const reading: Reading<P> = { people: byUsername(people), steps: text.length };
-  const lines = text.split(/\r\n|\n|\r/);
+  const lines = text.split(/\r\n|\n|\r/).map(tame);
   while (lines.length > 1 && isBlank(lines.at(-1)!)) lines.pop();
   const first = lines.findIndex((l) => !isBlank(l));
   const blocks = new Blocks(lines.slice(Math.max(0, first)), reading, 0, o.cut ?? false).read();

@@ -1,3 +1,4 @@
+import { shownCode } from './controls';
 import { cut } from './graphemes';
 import { parse, type Block, type Inline, type Mentioned } from './parse';
 
@@ -6,14 +7,15 @@ import { parse, type Block, type Inline, type Mentioned } from './parse';
 export const plainLine = (inlines: readonly Inline[]): string =>
   inlines
     .map((i) => {
-      if (i.kind === 'text' || i.kind === 'code') return i.text;
+      if (i.kind === 'text') return i.text;
+      if (i.kind === 'code') return shownCode(i.text);
       return i.kind === 'mention' ? `@${i.person.name}` : plainLine(i.inlines);
     })
     .join('');
 
 const ofBlock = (b: Block): string => {
   if (b.kind === 'text') return b.lines.map(plainLine).join('\n');
-  if (b.kind === 'code') return b.text;
+  if (b.kind === 'code') return shownCode(b.text);
   if (b.kind === 'quote') return plainBlocks(b.blocks);
   return b.items.map((item) => `${item.marker} ${item.lines.map(plainLine).join(' ')}`).join('\n');
 };
