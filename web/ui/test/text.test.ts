@@ -53,12 +53,12 @@ describe('on the page', () => {
     expect(out).not.toMatch(/\p{Bidi_Control}/u);
   });
 
-  test('a line that nests directions too deep for links to be isolated shows them', () => {
+  test('a line that nests directions too deep for links to be isolated shows signs instead', () => {
     const deep = (n: number): string => `${'\u202e'.repeat(n)} https://example.org/`;
     expect(html(`first\n${deep(61)}`)).not.toMatch(/\p{Bidi_Control}/u);
-    expect(html(deep(61)).match(/\[U\+202E\]/g)).toHaveLength(61);
+    expect(html(deep(61)).match(/\ufffd/g)).toHaveLength(61);
     expect(html(deep(60)).match(/\u202e/g)).toHaveLength(60);
-    expect(html(Array(10).fill(deep(60)).join('\n'))).not.toContain('U+202E');
+    expect(html(Array(10).fill(deep(60)).join('\n'))).not.toContain('\ufffd');
   });
 
   test('where a link leads is shown beside its text', () => {

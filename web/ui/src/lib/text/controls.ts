@@ -26,8 +26,8 @@ export const shownCode = (code: string): string => (controls.test(code) ? codePi
 const maxOpened = 60;
 const opens = /[\u202a-\u202e\u2066-\u2068]/g;
 
-/** The line, with all of them shown by their numbers if there are too many: they would turn its links. */
+/** The line, with signs in the place of all of them if there are too many: they would turn its links. */
 export function tame(line: string): string {
   if (line.length <= maxOpened || (line.match(opens)?.length ?? 0) <= maxOpened) return line;
-  return shownCode(line);
+  return line.replace(opens, '\ufffd');
 }
