@@ -101,6 +101,18 @@ describe('what comes to a page that nobody looks at', () => {
     ]);
   });
 
+  test('is not announced where its sender is blocked, also since a moment ago', async () => {
+    put({ kind: 'group', title: 'Climbers' });
+    announcer.hear(message(5, { mentions: [me] }));
+    blocks.event({ user_id: you, blocked: true });
+    await settled();
+    expect(screen.shown).toEqual([]);
+    announcer.hear(message(6, { sender_id: 'stranger' }));
+    announcer.hear(message(7));
+    await settled();
+    expect(screen.texts).toEqual(['Climbers: text 6']);
+  });
+
   test('becomes one notification with a count, in a group with who wrote', async () => {
     put({ kind: 'group', title: 'Climbers' });
     for (const seq of [5, 6]) announcer.hear(message(seq));

@@ -14,6 +14,8 @@ interface Frame {
 /** The server's side of the socket, and its HTTP. */
 class FakeServer {
   list: Conversation[] = [];
+  /** Whom the user blocks. */
+  blocks: object[] = [];
   one: (id: string, url: URL) => Response = () => new Response('{}', { status: 503 });
   create: (body: unknown) => Response = () => new Response('{}', { status: 503 });
   asked: string[] = [];
@@ -27,6 +29,7 @@ class FakeServer {
     const url = new URL(at);
     const path = url.pathname.replace('/api/v1/', '');
     this.asked.push(path);
+    if (path === 'blocks') return Response.json({ users: this.blocks });
     return path === 'conversations' ? Response.json({ conversations: this.list }) : this.one(path.split('/')[1]!, url);
   };
 
@@ -353,4 +356,55 @@ test('what one sync cannot name is asked for in parts, which leave no conversati
   expect(parts.flatMap((p) => Object.keys(p.conversations))).toEqual(ids);
   expect(parts.map((p) => p.after)).toEqual([undefined, ids[999], ids[1_999]]);
   expect(parts.map((p) => p.up_to)).toEqual([ids[999], ids[1_999], undefined]);
+});
+
+describe('a person who is not accepted or is blocked', () => {
+  const refused = { type: 'error', error: { code: 'forbidden', detail: 'You cannot write to this person.' } };
+
+  beforeEach(() => {
+    server.answer = (f) => (f.type === 'sync' ? missed() : { type: 'reply', data: { conversation_id: 'c', seq: 3, created_at: '' } });
+  });
+
+  test('is told neither of reading nor of typing until the user accepts', async () => {
+    server.list = [conversation({ id: 'c', last_seq: 2, unread: 2, accepted: false })];
+    await connected();
+    live.receipts.mark('read', 'c', 2);
+    live.typing.typed('c');
+    await vi.advanceTimersByTimeAsync(5_000);
+    expect(server.sent('receipt.read')).toEqual([]);
+    expect(server.sent('typing.start')).toEqual([]);
+    expect(server.sent('receipt.delivered')).toEqual([{ conversation_id: 'c', seq: 2 }]);
+    server.receive({ type: 'conversation', data: conversation({ id: 'c', last_seq: 3, accepted: true }) });
+    live.receipts.mark('read', 'c', 3);
+    live.typing.typed('d'); // so that it is said again
+    live.typing.typed('c');
+    await vi.advanceTimersByTimeAsync(5_000);
+    expect(server.sent('receipt.read')).toEqual([{ conversation_id: 'c', seq: 3 }]);
+    expect(server.sent('typing.start')).toEqual([{ conversation_id: 'c' }]);
+  });
+
+  test('gets no message twice: one that is refused stays, and is not tried again', async () => {
+    server.list = [conversation({ id: 'c', last_seq: 2 })];
+    server.answer = (f) => (f.type === 'sync' ? missed() : refused);
+    await connected();
+    void live.outbox.enqueue('c', 'hello');
+    await vi.waitFor(() => expect(live.pending.get('c')).toMatchObject([{ state: 'failed', code: 'forbidden', detail: 'You cannot write to this person.' }]));
+    live.outbox.drainAll();
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(server.sent('message.send')).toHaveLength(1);
+    await live.outbox.remove(live.pending.get('c')![0]!.client_id);
+    expect(live.pending.get('c')).toBe(undefined);
+  });
+
+  test('is known as blocked before the list is shown, and by the events of other devices', async () => {
+    server.list = [conversation({ id: 'c', last_seq: 2 })];
+    server.blocks = [{ id: you, username: 'you', display_name: 'You' }];
+    await connected();
+    expect(live.blocks.has(you)).toBe(true);
+    live.people.put([{ id: 'ann', username: 'ann', display_name: 'Ann' }]);
+    server.receive({ type: 'block', data: { user_id: 'ann', blocked: true } });
+    await vi.waitFor(() => expect(live.conversation('to-ann')!.blocked).toBe(true));
+    server.receive({ type: 'block', data: { user_id: 'ann', blocked: false } });
+    await vi.waitFor(() => expect(live.conversation('to-ann')!.blocked).toBe(false));
+  });
 });

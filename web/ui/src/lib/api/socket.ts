@@ -187,6 +187,9 @@ export class Socket {
       case 'user':
         this.#on.user(f.data as Events['user']);
         return;
+      case 'block':
+        this.#on.block(f.data as Events['block']);
+        return;
       case 'session':
         this.#on.session(f.data as Events['session']);
         return;

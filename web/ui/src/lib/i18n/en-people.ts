@@ -1,43 +1,18 @@
-// What a person can refuse: blocks, requests, and conversations off the list.
+// What a person can refuse: blocks, and conversations off the list. What is not needed at first
+// is in en-people-later.ts.
 
 const number = new Intl.NumberFormat('en');
 
 export const people = {
-  block: {
-    block: (name: string) => `Block ${name}`,
-    unblock: (name: string) => `Unblock ${name}`,
-    ask: (name: string) => `Block ${name}?`,
-    consequence: (name: string) => `${name} can no longer write to you or add you to groups. You will not see each other’s presence.`,
-    yes: 'Block',
-    no: 'Unblock',
-    cancel: 'Cancel',
-    blocked: (name: string) => `You blocked ${name}.`,
-    refused: 'You cannot write to this person.',
-    draft: 'Your draft is kept:',
-    folded: (n: number, senders: number) =>
+  folded: {
+    messages: (n: number, senders: number) =>
       n === 1 ? 'Message from a blocked person' : `${number.format(n)} messages from ${senders === 1 ? 'a blocked person' : 'blocked people'}`,
     show: 'Show',
-    list: 'Blocked people',
-    hint: 'They can’t write to you or add you to groups. In groups you share, their messages are folded.',
-    none: 'You haven’t blocked anyone.',
-    failed: 'Couldn’t load the people you blocked.',
-  },
-
-  request: {
-    title: 'Message request',
-    ask: (name: string) => `${name} is not among your contacts yet. Accept, block or report?`,
-    note: (name: string) => `Until you accept, ${name} doesn’t see whether you’ve read this. Replying accepts.`,
-    accept: 'Accept',
   },
 
   archive: {
     title: 'Archived',
-    archive: 'Archive',
-    back: 'Move back to the list',
-    backLabel: (name: string) => `Move ${name} back to the list`,
     count: (n: number) => (n === 1 ? '1 conversation' : `${number.format(n)} conversations`),
-    hint: 'A new message brings a conversation back to the list.',
-    none: 'No archived conversations.',
     actions: (name: string) => `Actions for ${name}`,
   },
 };

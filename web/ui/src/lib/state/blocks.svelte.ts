@@ -1,4 +1,3 @@
-import { SvelteSet } from 'svelte/reactivity';
 import { asApiError, type ApiError } from '../api/errors';
 import { http } from '../api/http';
 import type { User } from '../api/types';
@@ -16,7 +15,7 @@ export class Blocks {
   asking = $state<string | null>(null);
   /** Why the list could not be fetched. */
   error = $state<ApiError | null>(null);
-  #ids = new SvelteSet<string>();
+  #ids = $state.raw<ReadonlySet<string>>(new Set());
   /** What events said while the list was on its way: they are newer than its answer. */
   #meanwhile = new Map<string, boolean>();
   #loads = 0;
@@ -43,8 +42,7 @@ export class Blocks {
       if (load !== this.#loads) return;
       this.#o.put(people);
       const now = new Map([...people.map((p) => [p.id, true] as const), ...this.#meanwhile]);
-      for (const id of this.#ids) if (!now.has(id)) this.#ids.delete(id);
-      for (const [id, blocked] of now) this.#set(id, blocked);
+      this.#ids = new Set([...now].flatMap(([id, blocked]) => (blocked ? id : [])));
       this.error = null;
     } catch (err) {
       if (load === this.#loads) this.error = asApiError(err);
@@ -54,7 +52,8 @@ export class Blocks {
   /** Takes the event of a block, here or on another device. */
   event({ user_id, blocked }: { user_id: string; blocked: boolean }): void {
     this.#meanwhile.set(user_id, blocked);
-    this.#set(user_id, blocked);
+    const others = this.ids.filter((id) => id !== user_id);
+    this.#ids = new Set(blocked ? [...others, user_id] : others);
   }
 
   /** Blocks a person, or ends that. */
@@ -62,10 +61,5 @@ export class Blocks {
     await (blocked ? http.block(user_id) : http.unblock(user_id));
     this.event({ user_id, blocked });
     this.#o.onChange(user_id);
-  }
-
-  #set(user_id: string, blocked: boolean): void {
-    if (blocked) this.#ids.add(user_id);
-    else this.#ids.delete(user_id);
   }
 }
