@@ -120,10 +120,10 @@ describe('people can say no', () => {
       const actions = ada.locator('main header').getByRole('button', { name: 'Actions for Ben Okri' });
       await actions.focus();
       await ada.keyboard.press('Enter');
-      await focused(ada.getByRole('menuitem', { name: 'Archive' }));
+      await focused(ada.getByRole('menuitem', { name: 'Notifications' }));
       await shoot(ada, 'conversation-menu-light');
       await clean(ada);
-      await ada.keyboard.press('ArrowDown');
+      await ada.keyboard.press('ArrowUp');
       await focused(ada.getByRole('menuitem', { name: 'Block Ben Okri' }));
       await ada.keyboard.press('Enter');
       const dialog = ada.getByRole('dialog', { name: 'Block Ben Okri?' });

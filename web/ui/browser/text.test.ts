@@ -81,6 +81,43 @@ describe('the text of a message', () => {
     ]);
   });
 
+  test('turns neither links nor code round', async () => {
+    /** The characters of an element from left to right, as they are painted. */
+    const painted = (selector: string): Promise<string> =>
+      newest(page).locator(selector).first().evaluate((e) => {
+        const all: [number, string][] = [];
+        const walker = document.createTreeWalker(e, NodeFilter.SHOW_TEXT);
+        for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+          for (let i = 0; i < node.textContent!.length; i++) {
+            const range = document.createRange();
+            range.setStart(node, i);
+            range.setEnd(node, i + 1);
+            all.push([range.getBoundingClientRect().left, node.textContent![i]!]);
+          }
+        }
+        return all.sort(([a], [b]) => a - b).map(([, c]) => c).join('');
+      });
+    const address = 'https://example.org/abc/def';
+    // Also where they nest deeper than browsers isolate.
+    for (const [n, before] of ['\u202e', '\u2067', '\u2069\u202e', '\u202e'.repeat(60), '\u202e'.repeat(130)].entries()) {
+      const code = 'if (admin\u202e \u2066// no check\u2069) {';
+      await say(visitor, ada, group, [`${before}${address} \`${code}\` ${n}!`]);
+      await newest(page).getByText(`${n}!`).waitFor();
+      expect(await painted('a')).toBe(address);
+      expect(await painted('code')).toBe(n < 4 ? 'if (admin[U+202E] [U+2066]// no check[U+2069]) {' : 'if (admin\ufffd \ufffd// no check[U+2069]) {');
+    }
+    await shoot(page, 'text-turned');
+    // What was typed is what is copied.
+    await say(visitor, ada, group, ['`a\u202eb`']);
+    const row = page.getByRole('article').last();
+    await row.getByText('a[U+202E]b').waitFor();
+    await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
+    await row.hover();
+    await row.getByRole('button', { name: 'More actions' }).click();
+    await page.getByRole('menuitem', { name: 'Copy text' }).click();
+    await expect.poll(() => page.evaluate(() => navigator.clipboard.readText())).toBe('`a\u202eb`');
+  });
+
   test('notifies of the mentions that it shows, and completes them after any script', async () => {
     await open(page, group);
     const text = box(page, 'Text');

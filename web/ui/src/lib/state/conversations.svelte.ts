@@ -22,6 +22,9 @@ export function faceOf(c: Conversation, me: string): { id: string; name: string;
   return { id: group ? c.id : (other(c, me)?.user_id ?? c.id), name: titleOf(c, me), group };
 }
 
+/** Does the user still have to say whether they want it? A block is an answer too. */
+export const isRequest = (c: Conversation | undefined): boolean => c?.accepted === false && !c.blocked;
+
 /** The list of conversations: what each looks like from outside. */
 export class Conversations {
   /** The list was fetched. */

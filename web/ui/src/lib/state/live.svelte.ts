@@ -13,7 +13,7 @@ import { Announcing } from './announcing';
 import { Blocks } from './blocks.svelte';
 import { Composing } from './composing.svelte';
 import { connection } from './connection.svelte';
-import { Conversations } from './conversations.svelte';
+import { Conversations, isRequest } from './conversations.svelte';
 import { adoptAnswers, Drafts, draftsPrefix, type DraftSent } from './drafts.svelte';
 import { emptyLog, pathOf, unbegun, unbegunId, unbegunWith } from './first-message';
 import { lasting } from './lasting.svelte';
@@ -123,7 +123,7 @@ export class Live {
     });
     this.receipts = new Receipts({
       connected: () => this.#socket.connected,
-      closed: (id, mark) => this.conversations.left(id) !== undefined || (mark === 'read' && this.conversations.get(id)?.accepted === false),
+      closed: (id, mark) => this.conversations.left(id) !== undefined || (mark === 'read' && isRequest(this.conversations.get(id))),
       send: (mark, conversation_id, seq) => this.#socket.request(`receipt.${mark}`, { conversation_id, seq }),
     });
     this.presence = new Presence({
@@ -133,7 +133,7 @@ export class Live {
     this.typing = new Typing({
       say: (conversation_id) => {
         const c = this.conversations.get(conversation_id);
-        if (c && !c.blocked && c.accepted !== false) void this.#socket.request('typing.start', { conversation_id }).catch(() => {});
+        if (c && !c.blocked && !isRequest(c)) void this.#socket.request('typing.start', { conversation_id }).catch(() => {});
       },
     });
     this.#tabs = new BroadcastChannel(storageName(`outbox:${me}`));
