@@ -82,6 +82,7 @@ describe('the text of a message', () => {
   });
 
   test('turns neither links nor code round', async () => {
+    await open(page, group);
     /** The characters of an element from left to right, as they are painted. */
     const painted = (selector: string): Promise<string> =>
       newest(page).locator(selector).first().evaluate((e) => {
@@ -99,7 +100,7 @@ describe('the text of a message', () => {
       });
     const address = 'https://example.org/abc/def';
     // Also where they nest deeper than browsers isolate.
-    for (const [n, before] of ['\u202e', '\u2067', '\u2069\u202e', '\u202e'.repeat(60), '\u202e'.repeat(130)].entries()) {
+    for (const [n, before] of ['\u202e', '\u2067', '\u2069\u202e', '\u202e'.repeat(50), '\u202e'.repeat(130)].entries()) {
       const code = 'if (admin\u202e \u2066// no check\u2069) {';
       await say(visitor, ada, group, [`${before}${address} \`${code}\` ${n}!`]);
       await newest(page).getByText(`${n}!`).waitFor();
