@@ -201,6 +201,18 @@ describe('people can say no', () => {
     });
   });
 
+  test('a blocked person adds the other to no group, and is told whom to leave out', async () => {
+    await ben.goto(`${parley.url}/?show=new`);
+    await ben.getByRole('textbox', { name: 'Name of the group' }).fill('Fans');
+    await ben.getByRole('combobox', { name: 'People' }).fill('lovelace');
+    await ben.getByRole('option', { name: /Ada Lovelace/ }).click();
+    await ben.getByRole('button', { name: 'Create group with 1 person' }).click();
+    await ben.getByRole('alert').filter({ hasText: 'You cannot add Ada Lovelace.' }).waitFor();
+    await shoot(ben, 'group-refused-light');
+    await clean(ben);
+    await ben.goto(`${parley.url}/`);
+  });
+
   describe('in a group, messages of a blocked person', () => {
     let quoted = 0;
 

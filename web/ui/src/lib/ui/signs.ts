@@ -27,7 +27,7 @@ export function presenceOf(live: Live, user_id: string): Sign {
 
 /** Who is typing in a conversation: of two people it is clear who, if not named on purpose. */
 export function typingIn(live: Live, c: Conversation, named = c.kind === 'group'): string {
-  const who = live.typing.in(c.id);
+  const who = c.blocked ? [] : live.typing.in(c.id).filter((id) => !live.blocks.has(id));
   if (who.length === 0) return '';
   return named ? t.presence.typingNamed(who.map((id) => shortNameOf(live, id))) : t.presence.typing;
 }
