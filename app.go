@@ -20,6 +20,7 @@ import (
 	"parley/presence"
 	"parley/push"
 	"parley/receipts"
+	"parley/reports"
 	"parley/store"
 	"parley/web"
 )
@@ -34,6 +35,7 @@ type app struct {
 	receipts *receipts.Service
 	presence *presence.Service
 	push     *push.Service
+	reports  *reports.Service
 
 	reads *budget.Turns[accounts.UserID] // nil without rate limits
 }
@@ -183,6 +185,10 @@ func newApp(ctx context.Context, cfg *config, db *store.DB, log *slog.Logger) (*
 	if err != nil {
 		return nil, err
 	}
+	a.reports = reports.New(reports.Config{
+		DB: db, Bus: a.bus, Logger: log, ByUser: a.chat.ByUser(), Messages: a.chat, Users: a.accounts,
+		OnDecided: a.accounts.ReportDecided, OnLimit: a.accounts.OnLimit, RateLimits: limits, Failures: db.Failures(),
+	})
 	past := history.New(history.Config{DB: db, Chat: a.chat, Epoch: epoch, Reads: a.reads})
 
 	api := a.web.API()
@@ -194,6 +200,7 @@ func newApp(ctx context.Context, cfg *config, db *store.DB, log *slog.Logger) (*
 	a.receipts.Routes(api)
 	a.presence.Routes(api)
 	a.push.Routes(api)
+	a.reports.Routes(api)
 	a.web.Handle(socketOperation(), a.hub)
 
 	frames := a.hub.Mux()

@@ -15,10 +15,10 @@ import (
 )
 
 // layers is the line an import may only follow to the right:
-// main -> history receipts presence push -> chat -> accounts -> store hub web -> budget -> problem failures strictjson text migrations privilege.
+// main -> history receipts presence push reports -> chat -> accounts -> store hub web -> budget -> problem failures strictjson text migrations privilege.
 var layers = map[string]int{
 	".":       0,
-	"history": 1, "receipts": 1, "presence": 1, "push": 1,
+	"history": 1, "receipts": 1, "presence": 1, "push": 1, "reports": 1,
 	"chat":     2,
 	"accounts": 3,
 	"store":    4, "hub": 4, "web": 4,
@@ -38,6 +38,7 @@ var owners = map[string]string{
 	"receipts": "receipts", "delivered_to_all": "receipts",
 	"presence": "presence", "online": "presence",
 	"devices": "push", "push_jobs": "push", "vapid": "push",
+	"reports":  "reports",
 	"instance": "store", "replicas": "store",
 }
 

@@ -23,6 +23,8 @@ type world struct {
 	group                       string // of ann, its owner, and ben and eve; carl was in it
 	doomed, liked               int64  // messages of ann's in it that may change
 	eve, fay                    person // fay is in no conversation
+	bens                        int64  // a message of ben's in the conversation, while carl was in it
+	report                      string // of a message
 	invite                      string // of the admin
 	bensSession, bensDevice     string
 }
@@ -42,6 +44,7 @@ func newWorld(t *testing.T) *world {
 		carl: s.person("carl", accounts.RoleMember), dora: s.person("dora", accounts.RoleMember),
 	}
 	w.conversation = s.conversation(w.ann, w.ben)
+	w.bens = s.send(w.ben, w.conversation, "hi")
 	left := s.send(w.ann, w.conversation, early)
 	_, err := s.db.Exec(t.Context(), `INSERT INTO members (conversation_id, user_id, role, from_seq, until_seq) VALUES ($1, $2, 'member', 1, $3)`,
 		w.conversation, w.carl.id, left)
@@ -65,6 +68,10 @@ func newWorld(t *testing.T) *world {
 	var mine struct{ Sessions []struct{ ID string } }
 	s.must(w.ben, "GET", "/sessions", "", &mine)
 	w.bensSession = mine.Sessions[0].ID
+	var report struct{ ID string }
+	reported := s.group(w.ann, w.ben) // nothing else is said there: admins see what is around a message
+	s.must(w.ben, "POST", fmt.Sprintf("/conversations/%s/messages/%d/report", reported, s.send(w.ann, reported, "bad")), `{"reason":"other"}`, &report)
+	w.report = report.ID
 	var device struct{ ID string }
 	s.must(w.ben, "POST", "/devices", subscriptionAt("https://push.invalid/ben"), &device)
 	w.bensDevice = device.ID
@@ -184,6 +191,12 @@ var routes = map[string]row{
 	"GET /users/{id}/presence":                        {want: membersOnly, path: textf("/users/%s/presence", ben)},
 
 	"PATCH /conversations/{id}/settings": {want: membersOnly, path: textf("/conversations/%s/settings", group), body: text(`{"notify":"mentions","muted_until":null}`)},
+
+	"POST /conversations/{id}/messages/{seq}/report": {want: want{"unauthenticated", "not_found", "ok", "ok", "not_found"},
+		path: textf("/conversations/%s/messages/%s/report", conversation, func(w *world) string { return fmt.Sprint(w.bens) }), body: text(`{"reason":"spam"}`)},
+	"GET /reports":        {want: adminsOnly},
+	"GET /reports/mine":   {want: signedIn}, // one's own
+	"PATCH /reports/{id}": {want: adminsOnly, path: textf("/reports/%s", func(w *world) string { return w.report }), body: text(`{"decision":"dismissed"}`)},
 
 	"GET /push":               {want: signedIn},
 	"GET /devices":            {want: signedIn}, // one's own

@@ -252,6 +252,21 @@ func TestGoldenFrames(t *testing.T) {
 	a.hear("session", "")
 	a.golden("session")
 
+	root := s.person("root", accounts.RoleAdmin)
+	f := &talk{socket: s.connect(root), ids: ids}
+	bad := s.group(ann, carl)
+	var report struct{ ID string }
+	s.must(carl, "POST", fmt.Sprintf("/conversations/%s/messages/%d/report", bad, s.send(ann, bad, "Buy this!")), `{"reason":"spam"}`, &report)
+	f.hear("report", report.ID)
+	f.golden("report")
+	d.lines = nil
+	if outcome, answer := s.call(root, "PATCH", "/reports/"+report.ID, `{"decision":"removed","answer":"Thank you."}`); outcome != "ok" {
+		t.Fatal(answer)
+	}
+	d.hear("entry", "by_admin")
+	d.hear("report", report.ID)
+	d.golden("reported")
+
 	s.send(carl, c, "Goodbye!")
 	if outcome, answer := s.call(carl, "DELETE", "/me", `{"password":"`+testPassword+`","messages":"erase"}`); outcome != "ok" {
 		t.Fatal(answer)

@@ -68,7 +68,7 @@ type server struct {
 	failed  chan error // what ended although it should not have
 	serving *task
 	// What runs beside the requests, each stopped in its turn.
-	busRun, hubRun, accountsRun, chatRun, receiptsRun, presenceRun, pushRun *task
+	busRun, hubRun, accountsRun, chatRun, receiptsRun, presenceRun, pushRun, reportsRun *task
 }
 
 // startServer starts everything but the answering of requests: that is run's.
@@ -100,6 +100,7 @@ func startServer(ctx context.Context, cfg *config, log *slog.Logger, bound func(
 	s.receiptsRun = s.start("receipts", a.receipts.Run)
 	s.presenceRun = s.start("presence", a.presence.Run)
 	s.pushRun = s.start("push", a.push.Run)
+	s.reportsRun = s.start("reports", a.reports.Run)
 	return s, nil
 }
 
@@ -159,6 +160,7 @@ func (s *server) shutdown() error {
 		step("write receipts", 5*time.Second, s.receiptsRun.stop),
 		step("write who was here", 5*time.Second, s.presenceRun.stop),
 		step("leave what is owed to who is away", 10*time.Second, s.pushRun.stop),
+		step("stop telling of reports", 5*time.Second, s.reportsRun.stop),
 		step("stop looking after sessions", 5*time.Second, s.accountsRun.stop),
 		step("stop looking after sockets", time.Second, s.hubRun.stop),
 		step("tell other replicas", 5*time.Second, s.busRun.stop),

@@ -37,18 +37,19 @@ const (
 	AuditPasswordConfirmed AuditKind = "password_confirmed"
 	AuditDataExported      AuditKind = "data_exported"
 	AuditUserDeleted       AuditKind = "user_deleted"
+	AuditReportDecided     AuditKind = "report_decided"
 )
 
 // AuditEvent is one security event, or several that are equal within a minute.
 type AuditEvent struct {
 	ID        int64      `json:"id"`
 	At        time.Time  `json:"at" doc:"When the first of them happened"`
-	Kind      AuditKind  `json:"kind" enum:"sign_in,sign_in_failed,sign_up,set_up,user_created,role_changed,user_disabled,user_enabled,invite_created,invite_used,invite_revoked,session_ended,password_changed,password_reset,password_wrong,limit_hit,password_confirmed,data_exported,user_deleted"`
+	Kind      AuditKind  `json:"kind" enum:"sign_in,sign_in_failed,sign_up,set_up,user_created,role_changed,user_disabled,user_enabled,invite_created,invite_used,invite_revoked,session_ended,password_changed,password_reset,password_wrong,limit_hit,password_confirmed,data_exported,user_deleted,report_decided"`
 	UserID    *UserID    `json:"user_id,omitempty" format:"uuid" doc:"Whom it is about, if that account exists"`
 	ActorID   *UserID    `json:"actor_id,omitempty" format:"uuid" doc:"The user who did it to another user"`
 	SessionID *SessionID `json:"session_id,omitempty" format:"uuid"`
 	Address   string     `json:"address,omitempty" doc:"The client's address; empty for the command line"`
-	Detail    string     `json:"detail,omitempty" doc:"The new role, the invite's id, or which limit; more for those beyond what is kept of a minute"`
+	Detail    string     `json:"detail,omitempty" doc:"The new role, the invite's id, which limit, or the decision and the id of a report; more for those beyond what is kept of a minute"`
 	Count     int        `json:"count" doc:"How many times within the minute"`
 }
 
@@ -187,6 +188,11 @@ func (s *Service) record(ctx context.Context, e event) {
 // block, and may be called as often as limits are hit.
 func (s *Service) OnLimit(ctx context.Context, name string, user UserID) {
 	s.record(ctx, event{kind: AuditLimitHit, user: user, detail: name})
+}
+
+// ReportDecided records that an admin decided a report about a message of a user's.
+func (s *Service) ReportDecided(ctx context.Context, admin Identity, sender UserID, decision, report string) {
+	s.record(ctx, event{kind: AuditReportDecided, user: sender, actor: admin.UserID, detail: decision + " " + report})
 }
 
 // onLimit records err if it is that of a limit, and gives it back.

@@ -130,7 +130,7 @@ func (s *Service) Routes(api huma.API) {
 type auditInput struct {
 	Cursor string    `query:"cursor" maxLength:"20" doc:"The next_cursor of the page before"`
 	Limit  int       `query:"limit" minimum:"1" maximum:"100" default:"50"`
-	Kind   AuditKind `query:"kind" enum:"sign_in,sign_in_failed,sign_up,set_up,user_created,role_changed,user_disabled,user_enabled,invite_created,invite_used,invite_revoked,session_ended,password_changed,password_reset,password_wrong,limit_hit,password_confirmed,data_exported,user_deleted"`
+	Kind   AuditKind `query:"kind" enum:"sign_in,sign_in_failed,sign_up,set_up,user_created,role_changed,user_disabled,user_enabled,invite_created,invite_used,invite_revoked,session_ended,password_changed,password_reset,password_wrong,limit_hit,password_confirmed,data_exported,user_deleted,report_decided"`
 }
 
 type auditOutput struct {
@@ -354,7 +354,7 @@ type changeUserInput struct {
 }
 
 func (s *Service) httpChangeUser(ctx context.Context, in *changeUserInput) (*userOutput, error) {
-	u, err := s.ChangeUser(ctx, Caller(ctx), in.ID, Change{in.Body.Disabled, in.Body.Role})
+	u, err := s.ChangeUser(ctx, Caller(ctx), in.ID, Change{Disabled: in.Body.Disabled, Role: in.Body.Role})
 	return &userOutput{u}, err
 }
 

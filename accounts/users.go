@@ -307,6 +307,8 @@ func (s *Service) profileOf(p Profile, found bool, err error) (Profile, error) {
 type Change struct {
 	Disabled *bool
 	Role     *Role
+	// Also, if set, runs in the same transaction, after the change: its error undoes it.
+	Also func(context.Context, pgx.Tx) error
 }
 
 // ChangeUser lets an admin disable or enable somebody and set their role. Who is disabled
@@ -349,6 +351,9 @@ func (s *Service) ChangeUser(ctx context.Context, admin Identity, id UserID, c C
 			if err := q.deleteInvitesOf(ctx, id); err != nil {
 				return fmt.Errorf("withdraw a user's invites: %w", err)
 			}
+		}
+		if c.Also != nil {
+			return c.Also(ctx, tx)
 		}
 		return nil
 	})

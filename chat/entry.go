@@ -71,6 +71,7 @@ type Detail struct {
 	UserID   accounts.UserID   `json:"user_id,omitzero" doc:"Of whom a membership entry speaks"`
 	Role     MemberRole        `json:"role,omitempty" enum:"owner,admin,member" doc:"Of role_changed: the new one"`
 	Title    string            `json:"title,omitempty" doc:"Of created (groups) and title_changed"`
+	ByAdmin  bool              `json:"by_admin,omitempty" doc:"Of a deletion, and of the message it deleted: an admin of the server removed it"`
 }
 
 // EntryColumns are the columns ScanEntry takes, of a table or alias e.

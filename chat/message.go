@@ -121,7 +121,12 @@ func (m *Message) fold(actions []action) {
 	m.Deleted, m.Entry.Deleted = m.Entry.Deleted, false
 	m.Reactions = []Reaction{}
 	if m.Deleted {
-		return // whatever else happened to it
+		for _, a := range actions { // whatever else happened to it
+			if a.Kind == KindDelete && a.Detail != nil {
+				m.ByAdmin = a.Detail.ByAdmin
+			}
+		}
+		return
 	}
 	for _, a := range actions {
 		switch a.Kind {

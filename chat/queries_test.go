@@ -26,6 +26,7 @@ func TestStatements(t *testing.T) {
 		"releaseStretches": releaseStretches, "countOtherOwners": countOtherOwners,
 		"selectDisabledUsers": selectDisabledUsers, "selectUnmanagedGroups": selectUnmanagedGroups, "selectSuccession": selectSuccession,
 		"revealMembership": revealMembership, "selectGroupByKey": selectGroupByKey, "selectFormerPage": selectFormerPage,
+		"appendRemoval":  appendRemoval,
 		"updateSettings": updateSettings, "selectConversationPage": selectConversationPage, "selectConversations": selectConversations, "selectFaces": selectFaces,
 		"selectOpenMemberships": selectOpenMemberships, "closeDirect": closeDirect, "selectConversationsEver": selectConversationsEver,
 		"selectUnerased": selectUnerased, "eraseBatch": eraseBatch, "insertErased": insertErased, "finishErasure": finishErasure,
