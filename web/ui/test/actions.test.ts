@@ -94,10 +94,10 @@ describe('what one may do', () => {
 
   test.each([
     ['one’s own', message(1, { sender_id: me }), direct, 'react reply edit copyText copyLink info delete'],
-    ['somebody else’s', message(1), direct, 'react reply copyText copyLink'],
-    ['somebody else’s in a group, as a member', message(1), group, 'react reply copyText copyLink info'],
-    ['somebody else’s in a group, as an admin', message(1), { ...group, role: 'admin' as const }, 'react reply copyText copyLink info delete'],
-    ['somebody else’s in a group, as an owner', message(1), { ...group, role: 'owner' as const }, 'react reply copyText copyLink info delete'],
+    ['somebody else’s', message(1), direct, 'react reply copyText copyLink report'],
+    ['somebody else’s in a group, as a member', message(1), group, 'react reply copyText copyLink info report'],
+    ['somebody else’s in a group, as an admin', message(1), { ...group, role: 'admin' as const }, 'react reply copyText copyLink info delete report'],
+    ['somebody else’s in a group, as an owner', message(1), { ...group, role: 'owner' as const }, 'react reply copyText copyLink info delete report'],
     ['what was deleted', message(1, { deleted: true, sender_id: you }), { ...group, role: 'owner' as const }, 'copyLink'],
     ['a line about people', message(1, { kind: 'member_added' }), group, ''],
   ])('with %s', (_, m, c, want) => {

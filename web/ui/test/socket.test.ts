@@ -48,6 +48,7 @@ function setUp(random = () => 1) {
     behind: vi.fn(),
     session: vi.fn(),
     block: vi.fn(),
+    report: vi.fn(),
   };
   const socket = new Socket({
     url: () => 'ws://test/api/v1/socket',

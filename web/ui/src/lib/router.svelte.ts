@@ -3,7 +3,7 @@ import { basePath, urlOf } from './base';
 // The address bar is the state: a path, and ?show= for what lies over it, so that the
 // back button closes a dialog and a reload brings it back.
 
-const shows = ['find', 'invite', 'shortcuts', 'new', 'group', 'add', 'seen', 'notify', 'former', 'archived'] as const;
+const shows = ['find', 'invite', 'shortcuts', 'new', 'group', 'add', 'seen', 'notify', 'former', 'archived', 'report'] as const;
 export type Show = (typeof shows)[number];
 
 /** What lies over something else that is shown, and leads back to it. */

@@ -31,7 +31,7 @@ function prefetch(path: string): void {
   setTimeout(() => early.delete(path), timeout);
 }
 
-async function call<T>(method: string, path: string, body?: unknown, opts: { quiet401?: boolean } = {}): Promise<T> {
+export async function call<T>(method: string, path: string, body?: unknown, opts: { quiet401?: boolean } = {}): Promise<T> {
   const waiting = method === 'GET' ? early.get(path) : undefined;
   if (waiting) {
     early.delete(path);

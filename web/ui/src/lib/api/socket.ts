@@ -193,6 +193,9 @@ export class Socket {
       case 'session':
         this.#on.session(f.data as Events['session']);
         return;
+      case 'report':
+        this.#on.report(f.data as Events['report']);
+        return;
     } // events of a newer server are not for us
   }
 

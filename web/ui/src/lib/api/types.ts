@@ -122,6 +122,8 @@ export interface Entry {
   title?: string;
   /** A deleted message keeps its place, without its text. */
   deleted?: boolean;
+  /** Of a deletion and of the message it deleted: an admin of the server removed it. */
+  by_admin?: boolean;
 }
 
 export interface Reaction {
@@ -272,4 +274,14 @@ export interface Events {
   user: User;
   /** A new sign-in to the user's account. */
   session: { id: string; address: string };
+  report: ReportEvent;
+}
+
+/** To admins, how many reports are open; to a reporter, the decision. */
+export interface ReportEvent {
+  id: string;
+  state: 'open' | 'closed';
+  open?: number;
+  decision?: 'removed' | 'disabled' | 'dismissed';
+  answer?: string;
 }

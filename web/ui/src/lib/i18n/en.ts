@@ -203,6 +203,7 @@ export const en = {
     jump: 'Jump to the latest message',
     jumpNew: (n: number) => count(n, 'new message', 'new messages'),
     deleted: 'This message was deleted',
+    removed: 'Removed by an administrator',
     you: 'You',
   },
 
@@ -237,6 +238,8 @@ export const en = {
     copyFailed: 'The browser did not let us copy.',
     info: 'Message info',
     delete: 'Delete',
+    report: 'Report',
+    reportTitle: 'Report message',
     askDelete: 'Delete this message for everybody?',
     askDeleteOf: (name: string) => `Delete this message of ${name} for everybody?`,
     keep: 'Keep',
@@ -314,6 +317,8 @@ export const en = {
   menu: {
     open: 'Your account and settings',
     settings: 'Settings',
+    reports: 'Reports',
+    openReports: (n: number) => count(n, 'open report', 'open reports'),
     newGroup: 'New group',
     invite: 'Invite people',
     shortcuts: 'Keyboard shortcuts',

@@ -273,7 +273,7 @@ export class Conversations {
 /** A message after it was edited or deleted. */
 function changeMessage(m: Message, e: Entry): Message {
   const { body: _body, mentions: _mentions, ...bare } = m;
-  if (e.kind === 'delete') return { ...bare, deleted: true };
+  if (e.kind === 'delete') return { ...bare, deleted: true, ...(e.by_admin ? { by_admin: true } : {}) };
   if (m.deleted) return m;
   return { ...bare, body: e.body ?? '', ...(e.mentions ? { mentions: e.mentions } : {}), edited_at: e.created_at };
 }

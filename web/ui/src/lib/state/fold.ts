@@ -53,7 +53,7 @@ function act(m: Message, e: Entry): Message {
     }
     case 'delete': {
       const { body: _b, mentions: _m, reactions: _r, edited_at: _e, ...rest } = m;
-      return { ...rest, deleted: true };
+      return { ...rest, deleted: true, ...(e.by_admin ? { by_admin: true } : {}) };
     }
     default: {
       const reactions = react(m.reactions ?? [], canonicalEmoji(e.emoji ?? ''), e.sender_id, e.kind === 'reaction_added');

@@ -26,6 +26,7 @@ import { People } from './people.svelte';
 import { Presence } from './presence.svelte';
 import { Receipts } from './receipts';
 import { Roster } from './roster.svelte';
+import { reports } from './reports.svelte';
 import { session } from './session.svelte';
 import { Typing } from './typing.svelte';
 import { pageRows } from './window';
@@ -119,6 +120,7 @@ export class Live {
           if (user.id === me) void session.check();
         },
         session: (signedIn) => (connection.signedIn = signedIn),
+        report: (e) => reports.heard(e),
       },
     });
     this.receipts = new Receipts({
@@ -430,6 +432,7 @@ export class Live {
     // The list also tells what other devices have read meanwhile, which sync does not.
     if (!this.conversations.loaded) await this.list();
     else if (!first) void this.list();
+    void this.#countReports();
     if (!first) void session.check(); // what others get to know may have been changed elsewhere
     await this.#sync(hello, known);
     await this.#loaded;
@@ -437,6 +440,18 @@ export class Live {
     // So has what was written to a person before the conversation was in any list.
     for (const id of this.pending.keys()) {
       if (!this.conversations.get(id) && unbegunWith(id) === null) void this.fetch(id).catch(() => this.recall(id)).catch(asApiError);
+    }
+  }
+
+  /** How many reports wait for an admin, and what was told while there was no connection. */
+  async #countReports(): Promise<void> {
+    if (session.me?.role !== 'admin') return;
+    try {
+      const { countOpen } = await import('../api/reports');
+      reports.open = await countOpen();
+      reports.told++;
+    } catch {
+      // The next event tells.
     }
   }
 

@@ -13,6 +13,7 @@ export interface Reach {
   /** Who has it, and who has read it. */
   info: boolean;
   delete: boolean;
+  report: boolean;
 }
 
 /** Open: it is stored, and one is still in the conversation. */
@@ -29,5 +30,6 @@ export function reachOf(m: Message, c: Conversation, me: string, open: boolean):
     copyLink: open && m.kind === 'message',
     info: open && alive && (mine || c.kind === 'group'),
     delete: open && alive && (mine || rules),
+    report: alive && !mine,
   };
 }
