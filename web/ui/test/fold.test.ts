@@ -43,7 +43,11 @@ describe('a deletion', () => {
       gone,
     );
     expect(m).toMatchObject({ seq: 1, deleted: true, client_id: 'x' });
-    for (const field of ['body', 'mentions', 'reactions', 'edited_at']) expect(m).not.toHaveProperty(field);
+    for (const field of ['body', 'mentions', 'reactions', 'edited_at', 'by_admin']) expect(m).not.toHaveProperty(field);
+  });
+
+  test('by an admin of the server, who is no member, says so', () => {
+    expect(only(message(1), { ...gone, sender_id: 'root', by_admin: true })).toMatchObject({ deleted: true, by_admin: true });
   });
 
   test('is for good: what comes after it changes nothing', () => {
