@@ -31,6 +31,9 @@ func (s *Service) RemoveUser(ctx context.Context, user accounts.UserID, eraseMes
 	if err := s.leaveAll(ctx, user); err != nil {
 		return err
 	}
+	if err := s.w.deleteBlocksOf(ctx, user); err != nil {
+		return fmt.Errorf("delete the blocks of a deleted user: %w", err)
+	}
 	if eraseMessages {
 		return s.eraseMessages(ctx, user)
 	}

@@ -124,6 +124,19 @@ func TestDeletedUser(t *testing.T) {
 			t.Errorf("a new conversation: %v", err)
 		}
 	})
+	t.Run("has no blocks left, own or others'", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		ann, ben, eve := b.user("ann"), b.user("ben"), b.user("eve")
+		b.block(ann, ben)
+		b.block(ben, eve)
+		b.delete(ben)
+		b.remove(ben, false)
+		var left int
+		if err := b.db.QueryRow(t.Context(), `SELECT count(*) FROM blocks`).Scan(&left); err != nil || left != 0 {
+			t.Errorf("%d blocks are left, %v", left, err)
+		}
+	})
 	t.Run("gets no membership that was under way", func(t *testing.T) {
 		t.Parallel()
 		for round := range 10 {

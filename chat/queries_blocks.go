@@ -54,6 +54,14 @@ func (q queries) deleteBlock(ctx context.Context, p pair) error {
 	return err
 }
 
+const deleteBlocksOf = `DELETE FROM blocks WHERE user_id = $1 OR blocked_id = $1`
+
+// deleteBlocksOf forgets the blocks by a user and those against them.
+func (q queries) deleteBlocksOf(ctx context.Context, user accounts.UserID) error {
+	_, err := q.db.Exec(ctx, deleteBlocksOf, user)
+	return err
+}
+
 const lockDirect = `
 SELECT id FROM conversations
 WHERE kind = 'direct' AND direct_low = least($1::uuid, $2::uuid) AND direct_high = greatest($1::uuid, $2::uuid)

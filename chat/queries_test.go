@@ -19,7 +19,7 @@ func TestStatements(t *testing.T) {
 		"lockConversations": lockConversations, "appendMessages": appendMessages, "actOnMessage": actOnMessage,
 		"selectMembershipsOf": selectMembershipsOf, "selectEntriesBehind": selectEntriesBehind, "selectAdmitted": selectAdmitted, "selectLastSeqs": selectLastSeqs,
 		"selectDirect": selectDirect, "insertDirect": insertDirect, "insertGroup": insertGroup, "updateGroup": updateGroup,
-		"countActiveUsers": countActiveUsers, "lockUsers": lockUsers, "shareUsers": shareUsers, "insertBlock": insertBlock, "deleteBlock": deleteBlock,
+		"countActiveUsers": countActiveUsers, "lockUsers": lockUsers, "shareUsers": shareUsers, "insertBlock": insertBlock, "deleteBlock": deleteBlock, "deleteBlocksOf": deleteBlocksOf,
 		"lockDirect": lockDirect, "updateBlocked": updateBlocked, "selectBlock": selectBlock, "selectEitherBlock": selectEitherBlock,
 		"selectBlockedUsers": selectBlockedUsers, "selectRefusedAdds": selectRefusedAdds, "acceptConversation": acceptConversation, "selectStanding": selectStanding, "insertMembers": insertMembers, "insertEntries": insertEntries,
 		"selectMemberPage": selectMemberPage, "selectMembersAmong": selectMembersAmong, "updateRole": updateRole, "endMembership": endMembership,

@@ -27,7 +27,7 @@ func (s *Service) Remove(ctx context.Context, admin accounts.UserID, id Conversa
 		added bool
 	)
 	err := s.cfg.DB.Writer().InTx(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
-		q := queries{tx}
+		q := s.q.in(tx)
 		if err := q.lockOne(ctx, id); err != nil {
 			return fmt.Errorf("lock a conversation: %w", err)
 		}
