@@ -310,8 +310,13 @@ describe('people can say no', () => {
     const archived = (page: Page, n: string) => page.getByRole('navigation').getByRole('button', { name: `Archived ${n}` });
 
     test('leaves the list on all devices, and its count', async () => {
-      for (const page of [ada, tablet]) await page.goto(`${parley.url}/`); // neither reads what comes
+      for (const page of [ada, tablet]) {
+        await page.goto(`${parley.url}/`); // neither reads what comes
+        await inList(page, /Book club/).waitFor();
+      }
       await say(accounts.cleo, club, 'One more thing');
+      // Both are connected: a change of settings before that is not sent to them.
+      for (const page of [ada, tablet]) await inList(page, /Book club.*One more thing/).waitFor();
       await expect.poll(() => ada.title()).toBe('(1) Parley');
       await api(parley, accounts.ada.token, 'PATCH', `conversations/${club}/settings`, { archived: true });
       await inList(ada, /Book club/).waitFor({ state: 'detached' });

@@ -86,17 +86,18 @@ describe('the text of a message', () => {
     /** The characters of an element from left to right, as they are painted. */
     const painted = (selector: string): Promise<string> =>
       newest(page).locator(selector).first().evaluate((e) => {
-        const all: [number, string][] = [];
+        const all: [DOMRect, string][] = [];
         const walker = document.createTreeWalker(e, NodeFilter.SHOW_TEXT);
         for (let node = walker.nextNode(); node; node = walker.nextNode()) {
           for (let i = 0; i < node.textContent!.length; i++) {
             const range = document.createRange();
             range.setStart(node, i);
             range.setEnd(node, i + 1);
-            all.push([range.getBoundingClientRect().left, node.textContent![i]!]);
+            all.push([range.getBoundingClientRect(), node.textContent![i]!]);
           }
         }
-        return all.sort(([a], [b]) => a - b).map(([, c]) => c).join('');
+        // Line by line: it may be broken.
+        return all.sort(([a], [b]) => (Math.abs(a.top - b.top) > a.height / 2 ? a.top - b.top : a.left - b.left)).map(([, c]) => c).join('');
       });
     const address = 'https://example.org/abc/def';
     // Also where they nest deeper than browsers isolate.
