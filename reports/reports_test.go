@@ -260,8 +260,12 @@ func TestDecide(t *testing.T) {
 			}
 		}
 	})
-	t.Run("disabling disables the sender", func(t *testing.T) {
+	t.Run("disabling disables the sender, once the admin's password was checked lately", func(t *testing.T) {
 		report := b.report(ben, id, b.send(ann, id, "bad"))
+		b.exec(`UPDATE sessions SET created_at = now() - interval '2 hours' WHERE user_id = $1`, other.UserID)
+		if err := b.Decide(t.Context(), other, report, Choice{Decision: Disabled}); codeOf(err) != problem.ConfirmationRequired {
+			t.Errorf("got %v", err)
+		}
 		b.decide(root, report, Disabled)
 		if u, err := b.users.User(t.Context(), ann); err != nil || !u.Disabled {
 			t.Errorf("got %+v, %v", u, err)

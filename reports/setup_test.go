@@ -96,7 +96,9 @@ func (b *bundle) user(name, role string) accounts.UserID {
 
 func (b *bundle) admin(name string) accounts.Identity {
 	b.t.Helper()
-	return accounts.Identity{UserID: b.user(name, "admin"), Role: accounts.RoleAdmin}
+	who := accounts.Identity{UserID: b.user(name, "admin"), SessionID: accounts.SessionID(uuid.New()), Role: accounts.RoleAdmin}
+	b.exec(`INSERT INTO sessions (id, user_id, token_hash, expires_at) VALUES ($1, $2, $3, now() + interval '1 day')`, who.SessionID, who.UserID, who.SessionID[:])
+	return who
 }
 
 func (b *bundle) group(of ...accounts.UserID) chat.ConversationID {

@@ -17,7 +17,10 @@ describe('reports', () => {
 
   const say = async (from: Account, body: string): Promise<number> =>
     (await api<{ seq: number }>(parley, from.token, 'POST', `conversations/${id}/messages`, { client_id: crypto.randomUUID(), body })).seq;
-  const message = (page: Page, text: string) => page.getByRole('article').filter({ hasText: text });
+  const menuOf = async (text: string): Promise<void> => {
+    await reporter.getByRole('article').filter({ hasText: text }).hover();
+    await reporter.getByRole('toolbar').getByRole('button', { name: 'More actions' }).click();
+  };
 
   beforeAll(async () => {
     [parley, browser] = await Promise.all([Parley.start({ basePath: '/chat' }), launch()]);
@@ -48,11 +51,11 @@ describe('reports', () => {
 
   test('a member reports a message of another member by keyboard, and none of their own', async () => {
     await reporter.goto(`${parley.url}/c/${id}`);
-    await message(reporter, 'Please stop').click({ button: 'right' });
+    await menuOf('Please stop');
     await reporter.getByRole('menuitem', { name: 'Copy text' }).waitFor();
     expect(await reporter.getByRole('menuitem', { name: 'Report' }).count()).toBe(0);
     await reporter.keyboard.press('Escape');
-    await message(reporter, 'cheap watches').click({ button: 'right' });
+    await menuOf('cheap watches');
     await reporter.getByRole('menuitem', { name: 'Report' }).press('Enter');
     const dialog = reporter.getByRole('dialog', { name: 'Report message' });
     await dialog.getByRole('radio', { name: 'Spam' }).waitFor();
