@@ -4,7 +4,7 @@ export const r = {
   why: 'What’s wrong with this message?',
   reasons: { spam: 'Spam', harassment: 'Harassment', illegal: 'Illegal content', other: 'Something else' },
   comment: 'Comment (optional)',
-  privacy: 'Your admins will see this message and a few around it. The sender won’t know who reported it.',
+  privacy: 'Your admins will see this message and a few around it. The sender isn’t told who reported it.',
   send: 'Send report',
   cancel: 'Cancel',
   sent: 'Report sent',
