@@ -78,7 +78,7 @@ func TestLongList(t *testing.T) {
 		t.Fatal(err)
 	}
 	var plans []struct{ Plan node }
-	err = conn.QueryRow(t.Context(), fmt.Sprintf(`EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE list(%d, '%s', '9999-01-01', '%s', %d)`,
+	err = conn.QueryRow(t.Context(), fmt.Sprintf(`EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE list(%d, false, '%s', '9999-01-01', '%s', %d)`,
 		shownMembers, ann, ConversationID{}, page+1)).Scan(&plans)
 	if err != nil {
 		t.Fatal(err)

@@ -47,9 +47,9 @@ func TestListReadsTheSameBehindAMillionActions(t *testing.T) {
 				t.Error(err)
 			}
 		}()
-		args := fmt.Sprintf(`%d, '%s', '9999-01-01', '%s', 51`, shownMembers, ben, ConversationID{})
+		args := fmt.Sprintf(`%d, false, '%s', '9999-01-01', '%s', 51`, shownMembers, ben, ConversationID{})
 		if sql == selectConversations {
-			args = fmt.Sprintf(`%d, '%s', ARRAY['%s'::uuid]`, shownMembers, ben, id)
+			args = fmt.Sprintf(`%d, false, '%s', ARRAY['%s'::uuid]`, shownMembers, ben, id)
 		}
 		var plans []struct{ Plan node }
 		if err := conn.QueryRow(t.Context(), `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE list(`+args+`)`).Scan(&plans); err != nil {

@@ -404,7 +404,7 @@ func (m *model) face(user accounts.UserID, id chat.ConversationID, names map[acc
 	}
 	c := chat.Conversation{
 		ID: id, Kind: "group", Title: m.title, Role: s.role, ShareHistory: m.share, LastSeq: m.last(),
-		DeliveredSeq: read, ReadSeq: read, Notify: chat.NotifyAll, LastEntryAt: m.lastRowAt(),
+		DeliveredSeq: read, ReadSeq: read, Notify: chat.NotifyAll, Accepted: true, LastEntryAt: m.lastRowAt(),
 	}
 	members := m.members()
 	slices.SortFunc(members, func(a, b accounts.UserID) int {
@@ -439,7 +439,7 @@ func (m *model) formerFace(user accounts.UserID, id chat.ConversationID) chat.Co
 	s := m.people[user][len(m.people[user])-1]
 	read := min(m.read[user], s.until)
 	c := chat.Conversation{
-		ID: id, Kind: "group", Title: s.title, Former: true, LastSeq: s.until, LastEntryAt: m.log[s.until-1].CreatedAt,
+		ID: id, Kind: "group", Title: s.title, Former: true, Accepted: true, LastSeq: s.until, LastEntryAt: m.log[s.until-1].CreatedAt,
 		Members: []chat.Member{}, DeliveredSeq: read, ReadSeq: read, Notify: chat.NotifyAll,
 	}
 	for _, row := range m.rows(user) {

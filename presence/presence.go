@@ -11,6 +11,7 @@ package presence
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -441,9 +442,10 @@ func (s *Service) leave(ctx context.Context, now time.Time) error {
 // sweep turns the marks of those whose replica is gone into when they were last seen. It also
 // looks whether the marks of this replica are there: the database may have crashed unnoticed.
 func (s *Service) sweep(ctx context.Context) error {
-	if err := s.sweepBlocks(ctx); err != nil {
-		return err
-	}
+	return errors.Join(s.sweepBlocks(ctx), s.sweepMarks(ctx))
+}
+
+func (s *Service) sweepMarks(ctx context.Context) error {
 	own, expired, err := s.q.expired(ctx)
 	if err != nil {
 		return fmt.Errorf("look for what crashed replicas left: %w", err)
