@@ -28,7 +28,7 @@ func TestNewTokenWithANewPassword(t *testing.T) {
 			t.Error("it is another session")
 		}
 	})
-	t.Run("the browser is known with the new password", func(t *testing.T) {
+	t.Run("the browser is known with the new password", func(*testing.T) {
 		b.failAs("ann", maxAccountFailures)
 		b.call("POST", "/sessions", object{"username": "ann", "password": next}, known(a)).wants(201)
 	})
@@ -62,7 +62,7 @@ func TestCookiesOfTheRequest(t *testing.T) {
 	if c := secure["__Host-parley"]; c == nil || !c.Secure || c.Path != "/" || c.Domain != "" || len(secure) != 2 {
 		t.Errorf("over https %v", secure)
 	}
-	t.Run("either is taken, and the one for https is preferred", func(t *testing.T) {
+	t.Run("either is taken, and the one for https is preferred", func(*testing.T) {
 		p, s := cookie("parley", plain["parley"].Value), cookie("__Host-parley", secure["__Host-parley"].Value)
 		b.call("GET", "/me", nil, p).wants(200)
 		b.call("GET", "/me", nil, s).wants(200)
@@ -103,7 +103,7 @@ func TestSessionLifetime(t *testing.T) {
 			t.Errorf("after use it is %v", got)
 		}
 	})
-	t.Run("counts for sessions of before it was set", func(t *testing.T) {
+	t.Run("counts for sessions of before it was set", func(*testing.T) {
 		b.exec(`UPDATE sessions SET created_at = now() - interval '31 days', expires_at = now() + interval '60 days'`)
 		b.call("GET", "/me", nil, bearer(ann.Token)).wants(401)
 	})
