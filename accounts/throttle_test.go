@@ -135,7 +135,7 @@ func TestKnownBrowsers(t *testing.T) {
 			}
 		}
 	})
-	t.Run("fail ten times by themselves, and no more", func(t *testing.T) {
+	t.Run("fail ten times by themselves, and no more", func(*testing.T) {
 		for range maxFailures {
 			signIn("ann", wrong, anns).wants(401)
 		}
