@@ -23,7 +23,7 @@ func (s *testServer) leave(who person, messages string) {
 	}
 }
 
-// A deleted user is gone for everybody, on every replica, and so are the texts.
+// A deleted user is gone on every replica, and so are the texts.
 func TestDeletedAccount(t *testing.T) {
 	t.Parallel()
 	url := storetest.URL(t)

@@ -17,7 +17,7 @@ const (
 )
 
 // AcquaintanceChanged notes that two users may see each other's presence no more, or from now on.
-// Whoever of them watches the other is told here and on the other replicas. It does not block.
+// The watchers among them are notified here and on the other replicas. It does not block.
 func (s *Service) AcquaintanceChanged(a, b accounts.UserID) {
 	s.pairs.Tell(pair{a, b}, struct{}{})
 	s.recheck(pair{a, b})

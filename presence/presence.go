@@ -64,7 +64,7 @@ type Service struct {
 	here    map[accounts.UserID]*person
 	untold  map[accounts.UserID]struct{} // whose watchers are to be told how they are now
 	doubted map[watch]struct{}           // watches that may have ended, or begun
-	typing  map[Typing]time.Time         // when somebody was last said to be typing
+	typing  map[Typing]time.Time         // when typing was last published
 }
 
 // person is somebody with a connection here, or with one until just now.

@@ -56,7 +56,7 @@ func (s *Service) frameTyping(ctx context.Context, r *hub.Request) (any, error) 
 
 var errBlocked = problem.New(problem.Forbidden, "You cannot write to this person.")
 
-// unseen are users who are not told of somebody's typing.
+// unseen are users to whom a user's typing is not published.
 type unseen struct {
 	Users []accounts.UserID `json:"x,omitempty"`
 }
