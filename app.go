@@ -113,6 +113,9 @@ func newApp(ctx context.Context, cfg *config, db *store.DB, log *slog.Logger) (*
 			func(ctx context.Context, user accounts.UserID, erase bool) error {
 				return a.presence.RemoveUser(ctx, user, erase)
 			},
+			func(ctx context.Context, user accounts.UserID, erase bool) error { // after chat: then no new copy is made
+				return a.reports.RemoveUser(ctx, user, erase)
+			},
 		},
 		Exporters: []func(context.Context, accounts.UserID, accounts.ExportWriter) error{
 			func(ctx context.Context, user accounts.UserID, write accounts.ExportWriter) error {
@@ -120,6 +123,9 @@ func newApp(ctx context.Context, cfg *config, db *store.DB, log *slog.Logger) (*
 			},
 			func(ctx context.Context, user accounts.UserID, write accounts.ExportWriter) error {
 				return a.push.Export(ctx, user, write)
+			},
+			func(ctx context.Context, user accounts.UserID, write accounts.ExportWriter) error {
+				return a.reports.Export(ctx, user, write)
 			},
 		},
 		SessionLifetime: cfg.SessionLifetime,

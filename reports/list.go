@@ -31,6 +31,7 @@ type Report struct {
 	Reporter  accounts.User  `json:"reporter"`
 	Sender    accounts.User  `json:"sender" doc:"The sender of the message"`
 	Body      string         `json:"body" doc:"The text as of the report; empty after the decision"`
+	Erased    bool           `json:"erased,omitempty" doc:"The sender deleted their account and had their messages erased, this text too"`
 	Context   []chat.Message `json:"context" doc:"Up to 5 messages before and after that the reporter can read, without reactions; empty after the decision"`
 	DecidedBy *accounts.User `json:"decided_by,omitempty"`
 }

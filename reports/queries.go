@@ -60,28 +60,32 @@ type about struct {
 	sender       accounts.UserID
 	decision     *Decision
 	decidedBy    accounts.UserID
+	isForOthers  bool // the admin wrote the message, and another admin can decide
 }
 
 const selectAbout = `
-SELECT r.conversation_id, r.seq, r.sender_id, r.decision, r.decided_by FROM reports r
+SELECT r.conversation_id, r.seq, r.sender_id, r.decision, r.decided_by,
+       r.sender_id = $1 AND EXISTS (SELECT FROM users o WHERE o.role = 'admin' AND o.disabled_at IS NULL AND o.id <> $1)
+FROM reports r
 WHERE r.id = $2 AND EXISTS (SELECT FROM users a WHERE a.id = $1 AND a.role = 'admin' AND a.disabled_at IS NULL)`
 
 func (q queries) about(ctx context.Context, admin accounts.UserID, id ID) (r about, found bool, err error) {
-	err = q.db.QueryRow(ctx, selectAbout, admin, id).Scan(&r.conversation, &r.seq, &r.sender, &r.decision, &r.decidedBy)
+	err = q.db.QueryRow(ctx, selectAbout, admin, id).Scan(&r.conversation, &r.seq, &r.sender, &r.decision, &r.decidedBy, &r.isForOthers)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return about{}, false, nil
 	}
 	return r, err == nil, err
 }
 
-// updateDecided decides an open report, and with the decision 'removed' all open ones of the
-// message, in the order of id: two admins never wait for each other in a circle. The answer is for
+// updateDecided decides an open report, but not of the admin's own message while another admin can. With the decision 'removed' it
+// decides all open ones of the message, in the order of id: two admins never wait for each other in a circle. The answer is for
 // the reporter of the first alone. The copies of the text are erased.
 const updateDecided = `
 WITH asked AS MATERIALIZED (
     SELECT r.conversation_id, r.seq FROM reports r
     WHERE r.id = $2 AND r.decided_at IS NULL
       AND EXISTS (SELECT FROM users a WHERE a.id = $1 AND a.role = 'admin' AND a.disabled_at IS NULL)
+      AND (r.sender_id <> $1 OR NOT EXISTS (SELECT FROM users o WHERE o.role = 'admin' AND o.disabled_at IS NULL AND o.id <> $1))
 ), found AS MATERIALIZED (
     SELECT r.id FROM reports r
     WHERE r.id = ANY (ARRAY(
@@ -97,8 +101,8 @@ FROM found f
 WHERE r.id = f.id AND EXISTS (SELECT FROM found x WHERE x.id = $2)
 RETURNING r.id`
 
-// decide gives the reports that it decided: none if the report was not open, or if the user is no
-// admin who can sign in.
+// decide gives the reports that it decided: none if the report was not open, if the user is no
+// admin who can sign in, or if the report is for other admins to decide.
 func (q queries) decide(ctx context.Context, admin accounts.UserID, id ID, c Choice) ([]ID, error) {
 	rows, err := q.db.Query(ctx, updateDecided, admin, id, c.Decision, c.Answer)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 // The queue, the oldest first, and what was decided, the latest first; for admins.
 const (
 	selectOpen = `
-SELECT r.id, r.conversation_id, r.seq, r.reason, r.comment, r.created_at, coalesce(r.body, ''), r.decision, r.answer, r.decided_at,
+SELECT r.id, r.conversation_id, r.seq, r.reason, r.comment, r.created_at, coalesce(r.body, ''), r.body IS NULL, r.decision, r.answer, r.decided_at,
        f.id, f.username, f.display_name, f.role, f.disabled_at IS NOT NULL,
        s.id, s.username, s.display_name, s.role, s.disabled_at IS NOT NULL, NULL::uuid, NULL::text, NULL::text, NULL::text, NULL::boolean
 FROM reports r JOIN users f ON f.id = r.reporter_id JOIN users s ON s.id = r.sender_id
@@ -21,7 +21,7 @@ WHERE r.decided_at IS NULL AND r.id > $2
 ORDER BY r.id LIMIT $3`
 
 	selectClosed = `
-SELECT r.id, r.conversation_id, r.seq, r.reason, r.comment, r.created_at, '', r.decision, r.answer, r.decided_at,
+SELECT r.id, r.conversation_id, r.seq, r.reason, r.comment, r.created_at, '', false, r.decision, r.answer, r.decided_at,
        f.id, f.username, f.display_name, f.role, f.disabled_at IS NOT NULL,
        s.id, s.username, s.display_name, s.role, s.disabled_at IS NOT NULL,
        d.id, d.username, d.display_name, d.role, d.disabled_at IS NOT NULL
@@ -75,7 +75,7 @@ func (q queries) list(ctx context.Context, admin accounts.UserID, state State, a
 	}
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (r Report, err error) {
 		var by nullUser
-		err = row.Scan(&r.ID, &r.ConversationID, &r.Seq, &r.Reason, &r.Comment, &r.CreatedAt, &r.Body, &r.Decision, &r.Answer, &r.DecidedAt,
+		err = row.Scan(&r.ID, &r.ConversationID, &r.Seq, &r.Reason, &r.Comment, &r.CreatedAt, &r.Body, &r.Erased, &r.Decision, &r.Answer, &r.DecidedAt,
 			&r.Reporter.ID, &r.Reporter.Username, &r.Reporter.DisplayName, &r.Reporter.Role, &r.Reporter.Disabled,
 			&r.Sender.ID, &r.Sender.Username, &r.Sender.DisplayName, &r.Sender.Role, &r.Sender.Disabled,
 			&by.id, &by.username, &by.name, &by.role, &by.disabled)

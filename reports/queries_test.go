@@ -17,7 +17,7 @@ func TestStatements(t *testing.T) {
 	}
 	statements := map[string]string{
 		"insertReport": insertReport, "selectAbout": selectAbout, "updateDecided": updateDecided, "selectNews": selectNews, "countOpen": countOpen,
-		"deleteDecided": deleteDecided, "selectOpen": selectOpen, "selectClosed": selectClosed, "selectMine": selectMine, "selectContext": selectContext,
+		"deleteDecided": deleteDecided, "selectOpen": selectOpen, "selectClosed": selectClosed, "selectMine": selectMine, "selectContext": selectContext, "eraseTexts": eraseTexts,
 	}
 	storetest.Statements(t, b.db, statements)
 	b.exec(`ANALYZE`)

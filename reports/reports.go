@@ -70,6 +70,7 @@ var (
 	errOwn       = problem.New(problem.Invalid, "This is your own message. Delete it instead.")
 	errTooMany   = problem.Newf(problem.TooLarge, "You have %d open reports. Wait until an admin has decided some.", maxOpen)
 	errDisableMe = problem.New(problem.Conflict, "You cannot disable your own account.")
+	errMyMessage = problem.New(problem.Forbidden, "This is about your own message. Another admin has to decide.")
 	errCursor    = problem.New(problem.Invalid, "Unknown cursor.")
 )
 
@@ -166,8 +167,9 @@ type Choice struct {
 
 // Decide closes a report, and does what the decision says in the same transaction. Of two admins
 // the first one decides; the other gets a conflict. The same decision by the same admin again is no
-// error. A removal decides every open report of the message: there is nothing left to decide.
-// Errors: errNoReport, the conflict, what Config.Users refuses, and the code unavailable: try again.
+// error. A removal decides every open report of the message: there is nothing left to decide. A
+// report about a message of the admin's own is for other admins, where there are any.
+// Errors: errNoReport, errMyMessage, the conflict, what Config.Users refuses, and the code unavailable: try again.
 func (s *Service) Decide(ctx context.Context, admin accounts.Identity, id ID, c Choice) error {
 	if admin.Role != accounts.RoleAdmin {
 		return errNotAdmin
@@ -231,6 +233,8 @@ func (s *Service) decideIn(ctx context.Context, tx pgx.Tx, admin accounts.UserID
 		return nil, fmt.Errorf("read a decided report: %w", err)
 	case !found:
 		return nil, errNoReport
+	case r.decision == nil && r.isForOthers:
+		return nil, errMyMessage
 	case r.decision == nil: // it was open, and the admin is no longer one
 		return nil, errNotAdmin
 	case *r.decision == c.Decision && r.decidedBy == admin:

@@ -25,6 +25,8 @@ export interface Report extends OwnReport {
   sender: User;
   /** The text as of the report; empty after the decision. */
   body: string;
+  /** The sender deleted their account, and the text is erased. */
+  erased?: boolean;
   context: Message[];
   decided_by?: User;
 }
