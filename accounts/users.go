@@ -331,10 +331,16 @@ func (s *Service) ChangeUser(ctx context.Context, admin Identity, id UserID, c C
 		if user, found, err = q.updateUser(ctx, id, admin.UserID, c); err != nil {
 			return fmt.Errorf("change a user: %w", err)
 		} else if !found {
-			if known, _, err := q.user(ctx, id); err == nil && known.Deleted {
+			known, found, err := q.user(ctx, id)
+			switch {
+			case err != nil:
+				return fmt.Errorf("read a user: %w", err)
+			case !found:
+				return ErrNoUser
+			case known.Deleted:
 				return errDeleted
 			}
-			return ErrNoUser
+			return errNotAdmin // by now
 		}
 		if left, err := q.enabledAdminExists(ctx); err != nil {
 			return fmt.Errorf("look for another admin: %w", err)

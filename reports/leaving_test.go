@@ -43,7 +43,7 @@ func TestDisablingAdmins(t *testing.T) {
 		report := b.report(ben, id, b.send(other.UserID, id, "bad"))
 		late := *b.Service
 		late.cfg.Users = usersAfter{b.users, func() { b.exec(`UPDATE users SET disabled_at = now() WHERE id = $1`, root.UserID) }}
-		if err := late.Decide(t.Context(), root, report, Choice{Decision: Disabled}); codeOf(err) != problem.Conflict {
+		if err := late.Decide(t.Context(), root, report, Choice{Decision: Disabled}); codeOf(err) != problem.Forbidden {
 			t.Errorf("got %v", err)
 		}
 		if n := b.enabledAdmins(); n != 1 || !b.isOpen(report) {
