@@ -267,6 +267,12 @@ func TestGoldenFrames(t *testing.T) {
 	d.hear("report", report.ID)
 	d.golden("reported")
 
+	a.lines = nil
+	s.block("PUT", ann, carl)
+	a.hear("block", carl.id.String())
+	a.golden("block")
+	s.block("DELETE", ann, carl)
+
 	s.send(carl, c, "Goodbye!")
 	if outcome, answer := s.call(carl, "DELETE", "/me", `{"password":"`+testPassword+`","messages":"erase"}`); outcome != "ok" {
 		t.Fatal(answer)
