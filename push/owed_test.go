@@ -113,8 +113,13 @@ func TestNotOwed(t *testing.T) {
 			s.exec(`UPDATE entries SET created_at = (SELECT min(created_at) - interval '1 second' FROM devices)`)
 		},
 		"before they came": func(s *scene) { s.exec(`UPDATE members SET joined_seq = $1 WHERE user_id = $2`, s.seq, s.ben.UserID) },
-		"their own":        func(s *scene) { s.exec(`UPDATE entries SET sender_id = $1`, s.ben.UserID) },
-		"no message":       func(s *scene) { s.exec(`UPDATE entries SET kind = 'title_changed'`) },
+		"sender blocked": func(s *scene) {
+			if err := s.chat.Block(s.t.Context(), s.ben.UserID, s.ann.UserID); err != nil {
+				s.t.Fatal(err)
+			}
+		},
+		"their own":  func(s *scene) { s.exec(`UPDATE entries SET sender_id = $1`, s.ben.UserID) },
+		"no message": func(s *scene) { s.exec(`UPDATE entries SET kind = 'title_changed'`) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

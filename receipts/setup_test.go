@@ -51,7 +51,10 @@ type replica struct {
 }
 
 // newReplica starts one on a database that others may use too. A token is the id of its user.
-func newReplica(t testingT, db *store.DB) *replica {
+func newReplica(t testingT, db *store.DB) *replica { return newReplicaWith(t, db, false) }
+
+// newReplicaWith may ask members to accept direct conversations.
+func newReplicaWith(t testingT, db *store.DB, acceptance bool) *replica {
 	h := hub.New(hub.Config{
 		Logger: slog.New(slog.DiscardHandler),
 		Authenticate: func(_ context.Context, token string) (hub.Identity, error) {
@@ -60,14 +63,14 @@ func newReplica(t testingT, db *store.DB) *replica {
 		Translate: store.Problem,
 	})
 	r := &replica{t: t, db: &database{Querier: db}, sent: make(chan struct{}, 1)}
-	r.chat = chat.New(chat.Config{DB: db, Hub: h, Logger: slog.New(slog.DiscardHandler),
+	r.chat = chat.New(chat.Config{DB: db, Hub: h, Acceptance: acceptance, Logger: slog.New(slog.DiscardHandler),
 		Sent: func(id chat.ConversationID, user accounts.UserID, seq chat.Seq) {
 			r.Read(id, user, seq)
 			r.sent <- struct{}{}
 		},
 		OnMemberLeft: func(id chat.ConversationID) { r.MembersChanged(id) },
 	})
-	r.Service = New(Config{DB: db, Logger: slog.New(slog.DiscardHandler), ByConversation: r.chat.ByConversation(), ByUser: r.chat.ByUser()})
+	r.Service = New(Config{DB: db, Acceptance: acceptance, Logger: slog.New(slog.DiscardHandler), ByConversation: r.chat.ByConversation(), ByUser: r.chat.ByUser()})
 	r.q.db = r.db
 	r.Frames(h.Mux())
 	r.srv = httptest.NewServer(h)
