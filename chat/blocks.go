@@ -164,9 +164,17 @@ func (s *Service) showAccepted(ctx context.Context, m mine) {
 	s.byUser.Publish(m.User, s.event("conversation", view))
 	for _, member := range view.Members {
 		if member.UserID != m.User {
-			s.acquaintanceChanged(m.User, member.UserID)
+			s.showNewlyVisible(ctx, m, member.UserID)
 		}
 	}
+}
+
+// showNewlyVisible shows the other side a direct conversation that the user accepted: its clients
+// watch the user's presence again on that event, because their earlier watch was refused.
+func (s *Service) showNewlyVisible(ctx context.Context, m mine, other accounts.UserID) {
+	s.settings.Tell(mine{other, m.Conversation}, struct{}{})
+	s.showSettings(ctx, mine{other, m.Conversation})
+	s.acquaintanceChanged(m.User, other)
 }
 
 // GroupAdds is who may add a user to a group without that user doing anything.

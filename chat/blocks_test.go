@@ -170,12 +170,15 @@ func TestAcceptance(t *testing.T) {
 			if b.view(ben, id).Accepted || !b.view(ann, id).Accepted {
 				t.Error("the wrong side has accepted")
 			}
-			c := b.connect(ben)
+			c, other := b.connect(ben), b.connect(ann)
 			accept(ben, id)
 			for f := c.next(); ; f = c.next() {
 				if f.Type == "conversation" && decode[Conversation](t, f.Data).Accepted {
 					break
 				}
+			}
+			for f := other.next(); f.Type != "conversation"; f = other.next() {
+				continue // the other side is shown it too, to watch presence again
 			}
 			if !b.view(ben, id).Accepted {
 				t.Error("not accepted")

@@ -70,7 +70,7 @@ func (s *Service) OpenDirect(ctx context.Context, me, other accounts.UserID) (Co
 		if err := s.reveal(ctx, mine{me, d.id}); err != nil {
 			return Conversation{}, err
 		}
-		s.acquaintanceChanged(me, other)
+		s.showNewlyVisible(ctx, mine{me, d.id}, other)
 	case !d.accepted:
 		if err := s.Accept(ctx, me, d.id); err != nil {
 			return Conversation{}, err

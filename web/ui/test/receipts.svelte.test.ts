@@ -284,6 +284,40 @@ describe('presence', () => {
     expect(presence.get('b')).toEqual(state('b'));
   });
 
+  test('of a person about whom nothing was said is asked for again, on a hint, while they are watched', async () => {
+    const { presence, net, take } = setUp();
+    const watchA = ['presence.watch', { user_ids: ['a'] }];
+    const stop = presence.watch('a');
+    presence.watch('b');
+    net.answer = async (ids) => (ids.includes('b') ? [state('b')] : []); // a is refused
+    await vi.advanceTimersByTimeAsync(1000);
+    take();
+    for (const id of ['a', 'b', 'stranger']) presence.again(id);
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(take()).toEqual([watchA]);
+    net.answer = async () => [state('a')];
+    presence.again('a');
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(take()).toEqual([watchA]);
+    expect(presence.get('a')).toEqual(state('a'));
+
+    presence.event({ user_id: 'a', online: false, last_seen: null }); // a block ended the watch
+    presence.again('a');
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(take()).toEqual([watchA]);
+    expect(presence.get('a')).toEqual(state('a'));
+
+    // A watch that may be there is ended as ever.
+    presence.event({ user_id: 'a', online: false, last_seen: null });
+    presence.again('a');
+    stop();
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(take()).toEqual([['presence.unwatch', { user_ids: ['a'] }]]);
+    presence.again('a');
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(take()).toEqual([]);
+  });
+
   test('a conversation that is not for us does not take the people with it', async () => {
     const { presence, net, take } = setUp();
     net.answer = async (ids) => {

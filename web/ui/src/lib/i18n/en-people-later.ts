@@ -21,6 +21,7 @@ export const people = {
   request: {
     title: 'Message request',
     ask: (name: string) => `${name} is not among your contacts yet. Accept, block or report?`,
+    askShort: (name: string) => `${name} is not among your contacts yet. Accept or block?`,
     note: (name: string) => `Until you accept, ${name} doesn’t see whether you’ve read this. Replying accepts.`,
     accept: 'Accept',
   },

@@ -107,13 +107,19 @@ export class Live {
           this.#rosters.get(conversation_id)?.doubt();
           void this.#refresh(conversation_id);
         },
-        conversation: (c) => this.#put(c),
+        conversation: (c) => {
+          this.#put(c);
+          if (c.kind === 'direct' && !c.blocked) for (const m of c.members) this.presence.again(m.user_id);
+        },
         receipt: (r) => {
           if (!this.conversations.receipt(r)) void this.#refresh(r.conversation_id);
         },
         presence: (state) => this.presence.event(state),
         typing: (who) => this.typing.heard(who),
-        block: (of) => this.blocks.event(of),
+        block: (of) => {
+          this.blocks.event(of);
+          if (!of.blocked) this.presence.again(of.user_id);
+        },
         user: (user) => {
           this.people.put([user]);
           this.conversations.renamed(user);

@@ -40,6 +40,8 @@ export class Presence {
   #watched = new Map<string, number>();
   #conversation: string | null = null;
   #told = nothing();
+  /** Watched people whose watch the server may have refused or ended: it is told of them once more. */
+  #doubted = new Set<string>();
   #due: ReturnType<typeof setTimeout> | undefined;
   #settling: ReturnType<typeof setTimeout> | undefined;
   #last = -Infinity;
@@ -76,9 +78,21 @@ export class Presence {
     };
   }
 
+  /**
+   * The server may say of a person from now on what it did not before, such as after a block or
+   * a request has ended. It does so to those alone who watch the person again.
+   */
+  again(user_id: string): void {
+    const state = this.#states.get(user_id);
+    if (!this.#watched.has(user_id) || state?.online || state?.last_seen) return;
+    this.#doubted.add(user_id);
+    this.#plan();
+  }
+
   /** There is a new connection, which was told nothing yet. */
   connected(): void {
     this.#told = nothing();
+    this.#doubted.clear();
     clearTimeout(this.#due);
     this.#due = undefined;
     clearTimeout(this.#settling);
@@ -96,6 +110,7 @@ export class Presence {
     clearTimeout(this.#due);
     this.#due = undefined;
     this.#watched.clear();
+    this.#doubted.clear();
     this.#states.clear();
     this.#conversation = null;
   }
@@ -111,7 +126,8 @@ export class Presence {
     if (!this.#o.connected()) return; // all of it is told when there is a connection
     const told = this.#told;
     const gone = [...told.users].filter((id) => !this.#watched.has(id));
-    const come = [...this.#watched.keys()].filter((id) => !told.users.has(id));
+    const come = [...this.#watched.keys()].filter((id) => !told.users.has(id) || this.#doubted.has(id));
+    this.#doubted.clear();
     // A state that nobody keeps current is worth nothing.
     for (const id of gone) this.#states.delete(id);
     const [shown, before] = [this.#conversation, told.conversation_id];
