@@ -59,6 +59,8 @@ describe('people can say no', () => {
       await say(accounts.ben, id, 'Hello, we met at the fair');
       await ben.goto(`${parley.url}/c/${id}`);
       await inList(ada, /Ben Okri.*1 unread message/).click();
+      await box(ben, 'Ada Lovelace').waitFor();
+      expect(await ben.locator('main header').getByText('online').count()).toBe(0);
       await request(ada).getByText('Ben Okri is not among your contacts yet. Accept, block or report?').waitFor();
       await row(ada, 'we met at the fair').waitFor();
       await shoot(ada, 'request-light');
@@ -72,6 +74,7 @@ describe('people can say no', () => {
       await request(ada).getByRole('button', { name: 'Accept' }).click();
       await request(ada).waitFor({ state: 'detached' });
       await row(ben, 'we met at the fair').getByRole('img', { name: 'Read' }).waitFor();
+      await ben.locator('main header').getByText('online').waitFor(); // also to the side that was refused till then
       await expect.poll(async () => await mine(accounts.ada, id)).toMatchObject({ accepted: true, unread: 0 });
     });
 
@@ -87,6 +90,48 @@ describe('people can say no', () => {
       await write(ada, 'Cleo Patrick', 'At one');
       await request(ada).waitFor({ state: 'detached' });
       await request(tablet).waitFor({ state: 'detached' });
+    });
+
+    test('can be reported and then blocked, once there is a message', async () => {
+      const eve = await member(parley, accounts.ada, 'Eve Moss');
+      const asked = await direct(parley, eve, accounts.ada);
+      const bait = await say(eve, asked, 'Win a prize');
+      await ada.goto(`${parley.url}/c/${asked}`);
+      const report = request(ada).getByRole('button', { name: 'Report' });
+      await report.waitFor();
+      await api(parley, eve.token, 'DELETE', `conversations/${asked}/messages/${bait.seq}`);
+      await request(ada).getByText('Eve Moss is not among your contacts yet. Accept or block?').waitFor();
+      expect(await report.count()).toBe(0);
+
+      await say(eve, asked, 'You have won');
+      const { seq } = await say(eve, asked, 'Claim it here');
+      await row(ada, 'Claim it here').waitFor();
+      await report.focus();
+      await ada.keyboard.press('Enter');
+      const dialog = ada.getByRole('dialog', { name: 'Report message' });
+      await dialog.getByText('Claim it here').waitFor();
+      expect(new URL(ada.url()).search).toBe(`?show=report&of=${seq}`);
+      await dialog.getByRole('button', { name: 'Send report' }).click();
+      await dialog.getByText('Report sent').waitFor();
+      await shoot(ada, 'request-reported-light');
+      await clean(ada);
+      await dialog.getByRole('button', { name: 'Block Eve Moss' }).click();
+      const block = ada.getByRole('dialog', { name: 'Block Eve Moss?' });
+      await focused(block.getByRole('button', { name: 'Cancel' }));
+      expect(await dialog.count()).toBe(0);
+      await ada.keyboard.press('Escape');
+      await focused(report);
+      await request(ada).getByRole('button', { name: 'Block' }).click();
+      await block.getByRole('button', { name: 'Block', exact: true }).click();
+      await ada.getByText('You blocked Eve Moss.').waitFor();
+
+      // Eve is blocked by now: nothing is left to offer.
+      await ada.goto(`${parley.url}/c/${asked}?show=report&of=${seq}`);
+      await dialog.getByText('Claim it here').waitFor();
+      await dialog.getByRole('button', { name: 'Send report' }).click();
+      await dialog.getByText('Report sent').waitFor();
+      expect(await dialog.getByRole('button', { name: /^Block/ }).count()).toBe(0);
+      await api(parley, accounts.ada.token, 'DELETE', `users/${eve.id}/block`);
     });
 
     test('fits a small phone, also from right to left', async () => {
@@ -157,6 +202,7 @@ describe('people can say no', () => {
       await tablet.getByRole('button', { name: 'Unblock' }).click();
       for (const page of [ada, tablet]) await box(page, 'Ben Okri').waitFor();
       await expect.poll(() => box(ben, 'Ada Lovelace').inputValue()).toBe('half a sentence');
+      for (const page of [ada, ben]) await page.locator('main header').getByText('online').waitFor();
       await write(ben, 'Ada Lovelace', 'a whole sentence');
       await row(ada, 'a whole sentence').waitFor();
     });
@@ -302,6 +348,15 @@ describe('people can say no', () => {
     // Another device is followed here.
     await api(parley, accounts.ada.token, 'DELETE', `users/${(await api<{ users: { id: string }[] }>(parley, accounts.ada.token, 'GET', 'users?query=dan')).users[0]!.id}/block`);
     await list.getByText('You haven’t blocked anyone.').waitFor();
+    await small.goto(`${parley.url}/`);
+    await small.getByRole('main').getByRole('navigation').getByRole('link', { name: /Ben Okri/ }).waitFor();
+    expect(await small.getByRole('heading', { level: 1 }).allInnerTexts()).toEqual(['Conversations']);
+    await shoot(small, 'list-phone');
+    await clean(small);
+    await small.getByRole('navigation').getByRole('link', { name: /Ben Okri/ }).tap();
+    await box(small, 'Ben Okri').waitFor();
+    expect(await small.getByRole('heading', { level: 1 }).allInnerTexts()).toEqual(['Ben Okri']);
+    await clean(small);
     expect(complaintsOf(small.context())).toEqual([]);
     await small.context().close();
   });

@@ -83,6 +83,29 @@ async function connected(): Promise<void> {
   await vi.waitFor(() => expect(server.sent('sync')).toHaveLength(1));
 }
 
+test('presence is watched again when a block or a request ends', async () => {
+  server.list = [conversation({ id: 'c', last_seq: 1 })];
+  server.answer = (f) => (f.type === 'sync' ? missed() : { type: 'reply', data: {} });
+  await connected();
+  live.presence.watch(you);
+  await vi.advanceTimersByTimeAsync(1000);
+  const watches = (): number => server.sent('presence.watch').length;
+  expect(watches()).toBe(1);
+  const ends = [
+    { type: 'conversation', data: conversation({ id: 'c', last_seq: 1 }) },
+    { type: 'block', data: { user_id: you, blocked: false } },
+  ];
+  for (const [i, event] of ends.entries()) {
+    server.receive({ type: 'block', data: { user_id: you, blocked: true } });
+    server.receive({ type: 'conversation', data: conversation({ id: 'c', last_seq: 1, blocked: true }) });
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(watches()).toBe(1 + i);
+    server.receive(event);
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(watches()).toBe(2 + i);
+  }
+});
+
 describe('what the list shows', () => {
   test('counts as delivered: the person is told of it here', async () => {
     server.list = [conversation({ id: 'c', last_seq: 7, unread: 3, delivered_seq: 4, last_message: message(7) })];
