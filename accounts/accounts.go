@@ -115,8 +115,7 @@ func New(cfg Config) *Service {
 	if cfg.RateLimits {
 		s.inviteBudget = budget.NewRate[UserID](invitesPerHour, time.Hour, invitesPerHour, "You have created too many invites in the last hour. Try again later.").
 			OnLimit(func(user UserID) { s.OnLimit(context.Background(), "invites", user) })
-		s.exportBudget = budget.NewRate[UserID](exportsPerDay, 24*time.Hour, exportsPerDay, "You have downloaded your data too often today. Try again tomorrow.").
-			OnLimit(func(user UserID) { s.OnLimit(context.Background(), "exports", user) })
+		s.exportBudget = budget.NewRate[UserID](exportsPerDay, 24*time.Hour, exportsPerDay, "You have downloaded your data too often today. Try again tomorrow.")
 	}
 	s.ended = store.NewTopic(cfg.Bus, "session", store.Same, func(id SessionID, _ struct{}) { s.closeHere(id) })
 	s.signIns = store.NewTopic(cfg.Bus, "sign_in", func(_, last NewSignIn) NewSignIn { return last }, s.notifySignIn)

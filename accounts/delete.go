@@ -49,7 +49,7 @@ var (
 	errOnlyKeep      = fieldError(problem.Forbidden, "messages", "This server keeps the messages of deleted users.")
 	errOnlyErase     = fieldError(problem.Forbidden, "messages", "This server erases the messages of deleted users.")
 	errDeleteLast    = problem.New(problem.Conflict, "You're the last admin. Make another user an admin first.")
-	errDeletedTwice  = problem.New(problem.Conflict, "The password was changed, or the account deleted, at this moment.")
+	errDeletedTwice  = problem.New(problem.Conflict, "The password changed just now. Try again.")
 	errMessagesUnset = fieldError(problem.Invalid, "messages", "Choose keep or erase.")
 )
 

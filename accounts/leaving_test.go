@@ -371,6 +371,26 @@ func TestExport(t *testing.T) {
 			t.Errorf("%v: %s", err, plain)
 		}
 	})
+	t.Run("tells neither which admin acted, nor that a message was reported", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, noLimits)
+		ann, admin := b.person("ann", RoleMember), b.person("admin", RoleAdmin)
+		b.call("PATCH", "/users/"+ann.User.ID.String(), object{"role": "admin"}, bearer(admin.Token)).wants(200)
+		b.ReportDecided(t.Context(), b.who(admin.Token), ann.User.ID, "dismissed", "a report")
+		if err := b.writeAudit(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		b.exec(`UPDATE audit_events SET address = '198.51.100.7' WHERE actor_id = $1`, admin.User.ID)
+		got := string(b.call("GET", "/me/export", nil, bearer(ann.Token)).wants(200).body)
+		for _, not := range []string{"report_decided", admin.User.ID.String(), "198.51.100.7"} {
+			if strings.Contains(got, not) {
+				t.Errorf("the export has %s: %s", not, got)
+			}
+		}
+		if !strings.Contains(got, "role_changed") {
+			t.Errorf("the user's own events are missing: %s", got)
+		}
+	})
 	t.Run("what fails on the way is cut off, not ended", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t, noLimits, func(c *Config) {

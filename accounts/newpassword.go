@@ -42,7 +42,7 @@ func (s *Service) ChangePassword(ctx context.Context, who Identity, current, pas
 		if ok, err := q.updatePassword(ctx, who.UserID, proved, hash.String()); err != nil {
 			return fmt.Errorf("change a password: %w", err)
 		} else if !ok {
-			return fieldError(problem.Forbidden, "current", "The password was changed elsewhere at this moment.")
+			return fieldError(problem.Forbidden, "current", "The password was changed on another device just now. Enter the new one.")
 		}
 		if tokenHash != nil {
 			if ok, err := q.updateToken(ctx, who.SessionID, who.UserID, tokenHash); err != nil {

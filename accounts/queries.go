@@ -127,16 +127,18 @@ func oneProfile(row pgx.Row) (p Profile, found bool, err error) {
 	return p, err == nil, err
 }
 
-// The admin's own row is looked at again: it may have changed since the request began.
+// The admin's own row and session are looked at again: they may have changed since the request began.
 const updateUser = `
 UPDATE users
 SET role = coalesce($3, role),
     disabled_at = CASE WHEN $4::boolean IS NULL THEN disabled_at WHEN $4 THEN coalesce(disabled_at, now()) END
-WHERE id = $1 AND deleted_at IS NULL AND EXISTS (SELECT FROM users a WHERE a.id = $2 AND a.role = 'admin' AND a.disabled_at IS NULL)
+WHERE id = $1 AND deleted_at IS NULL AND EXISTS (
+    SELECT FROM users a JOIN sessions s ON s.user_id = a.id
+    WHERE a.id = $2 AND a.role = 'admin' AND a.disabled_at IS NULL AND s.id = $5 AND s.ended_at IS NULL)
 RETURNING id, username, display_name, role, disabled_at IS NOT NULL, false`
 
-func (q queries) updateUser(ctx context.Context, id, admin UserID, c Change) (User, bool, error) {
-	return oneUser(q.db.Query(ctx, updateUser, id, admin, c.Role, c.Disabled))
+func (q queries) updateUser(ctx context.Context, id UserID, admin Identity, c Change) (User, bool, error) {
+	return oneUser(q.db.Query(ctx, updateUser, id, admin.UserID, c.Role, c.Disabled, admin.SessionID))
 }
 
 // passwords --------------------------------------------------------------------------

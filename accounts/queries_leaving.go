@@ -122,9 +122,12 @@ func (q queries) exportedSessions(ctx context.Context, user UserID, after Sessio
 	})
 }
 
+// selectExportedEvents leaves out what is about others: which admin acted and from where, and that
+// the user's messages were reported.
 const selectExportedEvents = `
-SELECT id, at, kind, user_id, actor_id, session_id, address, detail, count FROM audit_events
-WHERE user_id = $1 AND id > $2 ORDER BY id LIMIT $3`
+SELECT id, at, kind, user_id, CASE WHEN actor_id = $1 THEN actor_id END, session_id,
+       CASE WHEN actor_id IS NULL OR actor_id = $1 THEN address ELSE '' END, detail, count FROM audit_events
+WHERE user_id = $1 AND id > $2 AND kind <> 'report_decided' ORDER BY id LIMIT $3`
 
 func (q queries) exportedEvents(ctx context.Context, user UserID, after int64, limit int) ([]AuditEvent, error) {
 	rows, err := q.db.Query(ctx, selectExportedEvents, user, after, limit)

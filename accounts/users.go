@@ -328,7 +328,7 @@ func (s *Service) ChangeUser(ctx context.Context, admin Identity, id UserID, c C
 			return fmt.Errorf("lock the admins: %w", err)
 		}
 		var found bool
-		if user, found, err = q.updateUser(ctx, id, admin.UserID, c); err != nil {
+		if user, found, err = q.updateUser(ctx, id, admin, c); err != nil {
 			return fmt.Errorf("change a user: %w", err)
 		} else if !found {
 			known, found, err := q.user(ctx, id)

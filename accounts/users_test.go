@@ -247,7 +247,7 @@ func TestInviteWaitsForTheLossOfTheRole(t *testing.T) {
 	}
 	defer func() { _ = tx.Rollback(context.Background()) }()
 	role := RoleMember
-	if _, _, err := (queries{tx}).updateUser(t.Context(), was.UserID, was.UserID, Change{Role: &role}); err != nil {
+	if _, _, err := (queries{tx}).updateUser(t.Context(), was.UserID, was, Change{Role: &role}); err != nil {
 		t.Fatal(err)
 	}
 	if err := (queries{tx}).deleteInvitesOf(t.Context(), was.UserID); err != nil {

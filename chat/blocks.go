@@ -75,15 +75,16 @@ func (s *Service) changeBlock(ctx context.Context, p pair, write func(context.Co
 		}
 		return nil
 	})
-	if store.Transient(err) {
-		return errUncertain.Because(err)
-	}
-	if err != nil {
+	if err != nil && !store.Transient(err) {
 		return err
 	}
+	// Also when only the commit's answer was lost: the views are read from the database.
 	s.blocks.Tell(p, struct{}{})
 	s.showBlock(ctx, p)
 	s.acquaintanceChanged(p.User, p.Other)
+	if err != nil {
+		return errUncertain.Because(err)
+	}
 	return nil
 }
 
@@ -200,7 +201,7 @@ func (s *Service) checkAdds(ctx context.Context, q queries, me accounts.UserID, 
 	if len(refused) == 0 {
 		return nil
 	}
-	p := problem.New(problem.Forbidden, "Some people cannot be added by you. Remove them from the list, or send them an invitation to talk first.")
+	p := problem.New(problem.Forbidden, "You can't add some of these people. Remove them from the list, or write to them first.")
 	if s.cfg.GroupAdds == GroupAddsAdmins {
 		p = problem.New(problem.Forbidden, "On this server, only admins add people to groups.")
 	}

@@ -31,8 +31,15 @@ func (s *Service) RemoveUser(ctx context.Context, user accounts.UserID, eraseMes
 	if err := s.leaveAll(ctx, user); err != nil {
 		return err
 	}
-	if err := s.w.deleteBlocksOf(ctx, user); err != nil {
+	deleted, err := s.w.deleteBlocksOf(ctx, user)
+	if err != nil {
 		return fmt.Errorf("delete the blocks of a deleted user: %w", err)
+	}
+	for _, p := range deleted {
+		if p.User != user {
+			s.blocks.Tell(p, struct{}{})
+			s.showBlock(ctx, p)
+		}
 	}
 	if eraseMessages {
 		return s.eraseMessages(ctx, user)
@@ -82,12 +89,13 @@ func (s *Service) closeDirect(ctx context.Context, id ConversationID) error {
 		}
 		return q.closeDirect(ctx, id)
 	})
-	if err != nil {
+	if err != nil && !store.Transient(err) {
 		return err
 	}
+	// Also when only the commit's answer was lost: the next attempt finds nothing to do.
 	s.faces.Tell(id, struct{}{})
 	s.errand(func(ctx context.Context) { s.showAgain(ctx, id) })
-	return nil
+	return err
 }
 
 // eraseMessages erases the messages of a deleted user everywhere.

@@ -54,12 +54,18 @@ func (q queries) deleteBlock(ctx context.Context, p pair) error {
 	return err
 }
 
-const deleteBlocksOf = `DELETE FROM blocks WHERE user_id = $1 OR blocked_id = $1`
+const deleteBlocksOf = `DELETE FROM blocks WHERE user_id = $1 OR blocked_id = $1 RETURNING user_id, blocked_id`
 
-// deleteBlocksOf forgets the blocks by a user and those against them.
-func (q queries) deleteBlocksOf(ctx context.Context, user accounts.UserID) error {
-	_, err := q.db.Exec(ctx, deleteBlocksOf, user)
-	return err
+// deleteBlocksOf deletes the blocks by a user and those against them, and gives them.
+func (q queries) deleteBlocksOf(ctx context.Context, user accounts.UserID) ([]pair, error) {
+	rows, err := q.db.Query(ctx, deleteBlocksOf, user)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (p pair, err error) {
+		err = r.Scan(&p.User, &p.Other)
+		return p, err
+	})
 }
 
 const lockDirect = `

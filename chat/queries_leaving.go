@@ -34,7 +34,7 @@ func (q queries) openMemberships(ctx context.Context, user accounts.UserID, afte
 
 // closeDirect runs after lockConversations in the same transaction: no message is stored after it.
 const closeDirect = `
-UPDATE members SET closed = true
+UPDATE members SET closed = true, blocked = false
 WHERE conversation_id = $1 AND until_seq IS NULL AND EXISTS (SELECT FROM conversations WHERE id = $1 AND kind = 'direct')`
 
 func (q queries) closeDirect(ctx context.Context, id ConversationID) error {

@@ -43,9 +43,3 @@ func (q queries) appendRemoval(ctx context.Context, id ConversationID, seq Seq, 
 	}
 	return e, err == nil, err
 }
-
-// lockOne takes the lock of one conversation's row.
-func (q queries) lockOne(ctx context.Context, id ConversationID) error {
-	_, err := q.db.Exec(ctx, lockConversations, []ConversationID{id})
-	return err
-}

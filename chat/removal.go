@@ -28,7 +28,7 @@ func (s *Service) Remove(ctx context.Context, admin accounts.UserID, id Conversa
 	)
 	err := s.cfg.DB.Writer().InTx(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
 		q := s.q.in(tx)
-		if err := q.lockOne(ctx, id); err != nil {
+		if err := q.lockRow(ctx, id); err != nil {
 			return fmt.Errorf("lock a conversation: %w", err)
 		}
 		if err := allow(ctx, tx); err != nil {

@@ -15,7 +15,7 @@ const maxHeld = 2000
 var (
 	errHeld    = problem.Newf(problem.TooLarge, "A sync can name %d conversations at most.", maxHeld)
 	errHeldSeq = problem.New(problem.Invalid, "A conversation's last seq is 0 or more.")
-	errMarkSeq = problem.New(problem.Invalid, "The seq of an entry is 1 or more.")
+	errMarkSeq = problem.New(problem.Invalid, "Send a seq of 1 or more.")
 )
 
 // Frames registers sync.

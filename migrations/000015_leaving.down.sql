@@ -1,6 +1,5 @@
 DROP TABLE erasures;
 ALTER TABLE members DROP COLUMN closed;
-DROP INDEX audit_events_user;
 DROP TABLE retired_usernames;
 DROP INDEX users_deletion_due;
 DROP INDEX users_deleted;

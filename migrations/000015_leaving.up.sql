@@ -15,9 +15,6 @@ CREATE TABLE retired_usernames (
     name_hash bytea PRIMARY KEY
 );
 
--- The security events about a user, for an export.
-CREATE INDEX audit_events_user ON audit_events (user_id, id);
-
 -- No message can be sent: a direct conversation whose other side was deleted.
 ALTER TABLE members ADD COLUMN closed boolean NOT NULL DEFAULT false;
 

@@ -50,10 +50,17 @@ func (s *Service) sweepBlocks(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("look for recent blocks: %w", err)
 	}
+	s.mu.Lock()
+	before := len(s.doubted)
 	for _, w := range recent {
 		if s.watchers.Any(w.watcher) || s.watchers.Any(w.watched) {
-			s.recheck(pair{w.watcher, w.watched})
+			s.doubted[watch{w.watcher, w.watched}], s.doubted[watch{w.watched, w.watcher}] = struct{}{}, struct{}{}
 		}
+	}
+	added := len(s.doubted) > before
+	s.mu.Unlock()
+	if added {
+		s.rouse()
 	}
 	return nil
 }

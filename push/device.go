@@ -191,6 +191,7 @@ func (s *Service) Export(ctx context.Context, user accounts.UserID, write accoun
 		return fmt.Errorf("export devices: %w", err)
 	}
 	for _, d := range list {
+		d.hideCause()
 		if err := write("device", d); err != nil {
 			return err
 		}

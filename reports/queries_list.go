@@ -13,8 +13,8 @@ import (
 const (
 	selectOpen = `
 SELECT r.id, r.conversation_id, r.seq, r.reason, r.comment, r.created_at, coalesce(r.body, ''), r.body IS NULL, r.decision, r.answer, r.decided_at,
-       f.id, f.username, f.display_name, f.role, f.disabled_at IS NOT NULL,
-       s.id, s.username, s.display_name, s.role, s.disabled_at IS NOT NULL, NULL::uuid, NULL::text, NULL::text, NULL::text, NULL::boolean
+       f.id, f.username, f.display_name, f.role, f.disabled_at IS NOT NULL, f.deleted_at IS NOT NULL,
+       s.id, s.username, s.display_name, s.role, s.disabled_at IS NOT NULL, s.deleted_at IS NOT NULL, NULL::uuid, NULL::text, NULL::text, NULL::text, NULL::boolean, NULL::boolean
 FROM reports r JOIN users f ON f.id = r.reporter_id JOIN users s ON s.id = r.sender_id
 WHERE r.decided_at IS NULL AND r.id > $2
   AND EXISTS (SELECT FROM users a WHERE a.id = $1 AND a.role = 'admin' AND a.disabled_at IS NULL)
@@ -22,9 +22,9 @@ ORDER BY r.id LIMIT $3`
 
 	selectClosed = `
 SELECT r.id, r.conversation_id, r.seq, r.reason, r.comment, r.created_at, '', false, r.decision, r.answer, r.decided_at,
-       f.id, f.username, f.display_name, f.role, f.disabled_at IS NOT NULL,
-       s.id, s.username, s.display_name, s.role, s.disabled_at IS NOT NULL,
-       d.id, d.username, d.display_name, d.role, d.disabled_at IS NOT NULL
+       f.id, f.username, f.display_name, f.role, f.disabled_at IS NOT NULL, f.deleted_at IS NOT NULL,
+       s.id, s.username, s.display_name, s.role, s.disabled_at IS NOT NULL, s.deleted_at IS NOT NULL,
+       d.id, d.username, d.display_name, d.role, d.disabled_at IS NOT NULL, d.deleted_at IS NOT NULL
 FROM reports r JOIN users f ON f.id = r.reporter_id JOIN users s ON s.id = r.sender_id LEFT JOIN users d ON d.id = r.decided_by
 WHERE r.decided_at IS NOT NULL AND (r.decided_at, r.id) < ($4, $2)
   AND EXISTS (SELECT FROM users a WHERE a.id = $1 AND a.role = 'admin' AND a.disabled_at IS NULL)
@@ -76,9 +76,9 @@ func (q queries) list(ctx context.Context, admin accounts.UserID, state State, a
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (r Report, err error) {
 		var by nullUser
 		err = row.Scan(&r.ID, &r.ConversationID, &r.Seq, &r.Reason, &r.Comment, &r.CreatedAt, &r.Body, &r.Erased, &r.Decision, &r.Answer, &r.DecidedAt,
-			&r.Reporter.ID, &r.Reporter.Username, &r.Reporter.DisplayName, &r.Reporter.Role, &r.Reporter.Disabled,
-			&r.Sender.ID, &r.Sender.Username, &r.Sender.DisplayName, &r.Sender.Role, &r.Sender.Disabled,
-			&by.id, &by.username, &by.name, &by.role, &by.disabled)
+			&r.Reporter.ID, &r.Reporter.Username, &r.Reporter.DisplayName, &r.Reporter.Role, &r.Reporter.Disabled, &r.Reporter.Deleted,
+			&r.Sender.ID, &r.Sender.Username, &r.Sender.DisplayName, &r.Sender.Role, &r.Sender.Disabled, &r.Sender.Deleted,
+			&by.id, &by.username, &by.name, &by.role, &by.disabled, &by.deleted)
 		r.DecidedBy, r.State, r.Context = by.user(), state, []chat.Message{}
 		return r, err
 	})
@@ -122,13 +122,14 @@ type nullUser struct {
 	username, name *string
 	role           *accounts.Role
 	disabled       *bool
+	deleted        *bool
 }
 
 func (n nullUser) user() *accounts.User {
 	if n.id == nil {
 		return nil
 	}
-	return &accounts.User{ID: *n.id, Username: *n.username, DisplayName: *n.name, Role: *n.role, Disabled: *n.disabled}
+	return &accounts.User{ID: *n.id, Username: *n.username, DisplayName: *n.name, Role: *n.role, Disabled: *n.disabled, Deleted: *n.deleted}
 }
 
 func (q queries) mine(ctx context.Context, me accounts.UserID, after cursor, limit int) ([]Mine, error) {

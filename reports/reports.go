@@ -200,10 +200,15 @@ func (s *Service) Decide(ctx context.Context, admin accounts.Identity, id ID, c 
 		err = s.cfg.DB.InTx(ctx, decide)
 	}
 	if errors.Is(err, errDone) {
+		s.tell(id) // an earlier attempt may have ended before it
 		return nil
 	}
 	if err != nil {
-		return err
+		// The commit may have happened and only its answer been lost: a retry would find nothing to do.
+		now, found, readErr := s.q.about(ctx, admin.UserID, id)
+		if readErr != nil || !found || len(decided) == 0 || now.decision == nil || *now.decision != c.Decision || now.decidedBy != admin.UserID {
+			return err
+		}
 	}
 	for _, id := range decided {
 		if s.cfg.OnDecided != nil {
@@ -241,7 +246,7 @@ func (s *Service) decideIn(ctx context.Context, tx pgx.Tx, admin accounts.UserID
 		return nil, errDone
 	}
 	return nil, &problem.Error{
-		Code: problem.Conflict, Detail: "This report was decided already: " + string(*r.decision) + ".",
+		Code: problem.Conflict, Detail: "Another admin decided this report: " + string(*r.decision) + ".",
 		Fields: []problem.Field{{Location: "body.decision", Message: string(*r.decision)}},
 	}
 }

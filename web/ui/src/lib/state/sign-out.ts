@@ -33,8 +33,13 @@ export async function forgetUser(user_id: string, live: Live | null): Promise<vo
   } catch (err) {
     console.warn('clearing drafts', err); // forbidden by the browser's settings: none were kept
   }
-  await live?.outbox.clear();
-  const store = openOutboxStore(storageName('outbox'));
-  for (const item of await store.all(user_id)) await store.delete(item.client_id);
-  await forgetDevice();
+  // Each by itself: a failure of one leaves nothing of the others.
+  const clearStore = async () => {
+    await live?.outbox.clear();
+    const store = openOutboxStore(storageName('outbox'));
+    for (const item of await store.all(user_id)) await store.delete(item.client_id);
+  };
+  for (const done of await Promise.allSettled([clearStore(), forgetDevice()])) {
+    if (done.status === 'rejected') console.warn('forgetting a user', done.reason);
+  }
 }
