@@ -65,7 +65,7 @@ func TestBlockOverTwoReplicas(t *testing.T) {
 	a.until("typing", func(d map[string]any) bool { return d["conversation_id"] == group && d["user_id"] == ben.id.String() })
 
 	here.block("PUT", ann, ben)
-	t.Run("the events block and conversation reach the blocker", func(t *testing.T) {
+	t.Run("the events block and conversation reach the blocker", func(*testing.T) {
 		a.untilAll(map[string]func(map[string]any) bool{"block": named(true), "conversation": blocked(true), "presence": of(ben, false)})
 	})
 	t.Run("the blocked user gets the conversation and the end of the presence, and no event block", func(t *testing.T) {
@@ -100,7 +100,7 @@ func TestBlockOverTwoReplicas(t *testing.T) {
 		}
 	})
 	here.block("DELETE", ann, ben)
-	t.Run("all is as before after the block", func(t *testing.T) {
+	t.Run("all is as before after the block", func(*testing.T) {
 		a.untilAll(map[string]func(map[string]any) bool{"block": named(false), "conversation": blocked(false)})
 		b.untilAll(map[string]func(map[string]any) bool{"conversation": blocked(false)})
 		watch(a, ben) // the block ended the watch

@@ -96,6 +96,9 @@ func TestReportAboutAnAdmin(t *testing.T) {
 		})
 		t.Run("is decided by another admin as "+string(d), func(t *testing.T) {
 			b.decide(other, report, d)
+			if b.isOpen(report) {
+				t.Error("it is open")
+			}
 		})
 	}
 	t.Run("is decided by the only admin who can sign in", func(t *testing.T) {
