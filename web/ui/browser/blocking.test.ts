@@ -59,8 +59,6 @@ describe('people can say no', () => {
       await say(accounts.ben, id, 'Hello, we met at the fair');
       await ben.goto(`${parley.url}/c/${id}`);
       await inList(ada, /Ben Okri.*1 unread message/).click();
-      await box(ben, 'Ada Lovelace').waitFor();
-      expect(await ben.locator('main header').getByText('online').count()).toBe(0);
       await request(ada).getByText('Ben Okri is not among your contacts yet. Accept, block or report?').waitFor();
       await row(ada, 'we met at the fair').waitFor();
       await shoot(ada, 'request-light');
@@ -74,7 +72,6 @@ describe('people can say no', () => {
       await request(ada).getByRole('button', { name: 'Accept' }).click();
       await request(ada).waitFor({ state: 'detached' });
       await row(ben, 'we met at the fair').getByRole('img', { name: 'Read' }).waitFor();
-      await ben.locator('main header').getByText('online').waitFor(); // also to the side that was refused till then
       await expect.poll(async () => await mine(accounts.ada, id)).toMatchObject({ accepted: true, unread: 0 });
     });
 
@@ -92,9 +89,11 @@ describe('people can say no', () => {
       await request(tablet).waitFor({ state: 'detached' });
     });
 
-    test('can be reported and then blocked, once there is a message', async () => {
+    test('can be reported and then blocked, once there is a message, and accepted after all', async () => {
       const eve = await member(parley, accounts.ada, 'Eve Moss');
       const asked = await direct(parley, eve, accounts.ada);
+      const asker = await signedIn(browser, parley, eve);
+      await asker.goto(`${parley.url}/c/${asked}`);
       const bait = await say(eve, asked, 'Win a prize');
       await ada.goto(`${parley.url}/c/${asked}`);
       const report = request(ada).getByRole('button', { name: 'Report' });
@@ -131,7 +130,17 @@ describe('people can say no', () => {
       await dialog.getByRole('button', { name: 'Send report' }).click();
       await dialog.getByText('Report sent').waitFor();
       expect(await dialog.getByRole('button', { name: /^Block/ }).count()).toBe(0);
-      await api(parley, accounts.ada.token, 'DELETE', `users/${eve.id}/block`);
+      await dialog.getByRole('button', { name: 'Done' }).click();
+
+      // Her presence was refused to Eve until now.
+      await ada.getByRole('button', { name: 'Unblock' }).click();
+      await box(asker, 'Ada Lovelace').waitFor();
+      expect(await asker.locator('main header').getByText('online').count()).toBe(0);
+      await request(ada).getByRole('button', { name: 'Accept' }).click();
+      await asker.locator('main header').getByText('online').waitFor();
+      await expect.poll(async () => (await mine(accounts.ada, asked)).unread).toBe(0);
+      expect(complaintsOf(asker.context())).toEqual([]);
+      await asker.context().close();
     });
 
     test('fits a small phone, also from right to left', async () => {
