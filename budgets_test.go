@@ -280,6 +280,22 @@ func TestHostileInviter(t *testing.T) {
 		}
 		h.canary()
 	})
+	t.Run("names", func(t *testing.T) {
+		t.Parallel()
+		h := newHostile(t)
+		turn := 0
+		n, a := h.untilRefused(60, func() answer {
+			turn++
+			return h.from(h.eve, "PATCH", "/me", fmt.Sprintf(`{"display_name":"Eve %d"}`, turn))
+		})
+		if n < 50 || n > 51 { // one may come after 72 s
+			t.Errorf("%d names, then %+v", n, a)
+		}
+		if a := h.from(h.ben, "PATCH", "/me", `{"display_name":"Benjamin"}`); a.code != "ok" {
+			t.Errorf("another user's: %+v", a)
+		}
+		h.canary()
+	})
 	t.Run("members", func(t *testing.T) {
 		t.Parallel()
 		h := newHostile(t)

@@ -51,7 +51,7 @@ type config struct {
 
 	AccountDeletion string `env:"PARLEY_ACCOUNT_DELETION" enum:"choose,keep,erase,off" default:"choose" help:"What becomes of the messages of users who delete their account: keep, erase, what they choose, or off: they cannot delete it."`
 
-	PushAllowPrivate bool     `env:"PARLEY_PUSH_ALLOW_PRIVATE" help:"Let push services be at private addresses, for tests: every user can then make the server call such addresses."`
+	PushAllowPrivate bool     `env:"PARLEY_PUSH_ALLOW_PRIVATE" help:"Let push services be anywhere, at private addresses and over plain http too, for tests: every user can then make the server call such addresses."`
 	PushServices     []string `env:"PARLEY_PUSH_SERVICES" placeholder:"HOST,…" help:"Push services that browsers may name beside those of Chrome, Firefox, Safari and Edge: host, host:port, *.host, or * for any."`
 
 	services   push.Services  // of PushServices and the known ones

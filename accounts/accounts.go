@@ -96,6 +96,7 @@ type Service struct {
 
 	inviteBudget *budget.Rate[UserID] // nil without rate limits
 	exportBudget *budget.Rate[UserID] // nil without rate limits
+	nameBudget   *budget.Rate[UserID] // nil without rate limits
 	exporting    exports
 	deletions    chan struct{}          // holds one when an account was deleted here
 	deviceKey    atomic.Pointer[[]byte] // signs device cookies; nil until it is read
@@ -115,6 +116,8 @@ func New(cfg Config) *Service {
 	if cfg.RateLimits {
 		s.inviteBudget = budget.NewRate[UserID](invitesPerHour, time.Hour, invitesPerHour, "You have created too many invites in the last hour. Try again later.").
 			OnLimit(func(user UserID) { s.OnLimit(context.Background(), "invites", user) })
+		s.nameBudget = budget.NewRate[UserID](namesPerHour, time.Hour, namesPerHour, "You have changed your name too often in the last hour. Try again later.").
+			OnLimit(func(user UserID) { s.OnLimit(context.Background(), "names", user) })
 		s.exportBudget = budget.NewRate[UserID](exportsPerDay, 24*time.Hour, exportsPerDay, "You have downloaded your data too often today. Try again tomorrow.")
 	}
 	s.ended = store.NewTopic(cfg.Bus, "session", store.Same, func(id SessionID, _ struct{}) { s.closeHere(id) })

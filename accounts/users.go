@@ -266,7 +266,12 @@ func (s *Service) Profile(ctx context.Context, id UserID) (Profile, error) {
 	return s.profileOf(s.q.profile(ctx, id))
 }
 
-// UpdateProfile changes the name others see, and what they get to know.
+// namesPerHour is how often a user may change their name, by this replica: the new one is sent to
+// every user who shares a conversation with them.
+const namesPerHour = 50
+
+// UpdateProfile changes the name others see, and what they get to know. Errors: the codes invalid
+// and rate_limited.
 func (s *Service) UpdateProfile(ctx context.Context, id UserID, u ProfileUpdate) (Profile, error) {
 	if u == (ProfileUpdate{}) {
 		return Profile{}, errNoChange
@@ -277,6 +282,9 @@ func (s *Service) UpdateProfile(ctx context.Context, id UserID, u ProfileUpdate)
 			return Profile{}, err
 		}
 		u.DisplayName = &name
+		if err := s.nameBudget.Take(id, 1); err != nil {
+			return Profile{}, err
+		}
 	}
 	p, err := s.profileOf(s.q.updateProfile(ctx, id, u))
 	if err == nil && u.DisplayName != nil {

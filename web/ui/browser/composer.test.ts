@@ -299,7 +299,7 @@ describe('the composer', () => {
 
     test('signing out in the list of sessions asks before it loses messages', async () => {
       await page.goto(`${parley.url}/settings`);
-      const row = page.getByRole('listitem').filter({ hasText: 'This browser' }).filter({ hasText: 'Last used' });
+      const row = page.getByRole('listitem').filter({ hasText: 'This browser' }).filter({ hasText: 'Now' });
       await row.getByRole('button', { name: 'Sign out' }).waitFor();
       // Nothing is sent from here on.
       await page.evaluate(async (conversation_id) => {

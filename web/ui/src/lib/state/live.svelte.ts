@@ -43,6 +43,9 @@ const keptLogs = 12;
 /** A failure of HTTP, for the outbox. The socket may well be connected: then only trying again sets it going. */
 const tryAgain = (e: ApiError): ApiError => (e.code === 'offline' ? new ApiError('unavailable') : e);
 
+/** How long after connecting an admin's page counts the open reports, in ms. */
+const reportsDelay = 3000;
+
 /** Everything of one person who is signed in, and the connection that keeps it current. */
 export class Live {
   readonly conversations: Conversations;
@@ -452,6 +455,8 @@ export class Live {
   /** How many reports wait for an admin, and what was told while there was no connection. */
   async #countReports(): Promise<void> {
     if (session.me?.role !== 'admin') return;
+    // Not among the requests that the first conversation waits for.
+    await new Promise((resolve) => setTimeout(resolve, reportsDelay));
     try {
       const { countOpen } = await import('../api/reports');
       reports.open = await countOpen();
