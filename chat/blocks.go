@@ -49,7 +49,8 @@ func (s *Service) Unblock(ctx context.Context, me, other accounts.UserID) error 
 }
 
 // changeBlock runs write between the locks that order it among other changes: of the two users,
-// then of their conversation. Everything that a block decides is decided under one of them.
+// then of their conversation. Sending and opening a conversation are decided under one of them;
+// adding to a group is not, and an addition under way at that moment comes before the block.
 func (s *Service) changeBlock(ctx context.Context, p pair, write func(context.Context, queries) error) error {
 	if p.User == p.Other {
 		return errBlockOneself

@@ -28,7 +28,7 @@ export interface Pending {
 export interface Row {
   key: string;
   message: Message;
-  /** Those right before it that say the same of somebody else, or are folded like it: twenty who were added are one line. */
+  /** The entries right before it that say the same of other members, or are folded like it: twenty additions are one line. */
   alike: Message[];
   /** Its text and that of those before it is not shown: their senders are blocked. */
   folded: boolean;
